@@ -34,6 +34,7 @@ from opstore_daemon.protocol.records import (
     sessions,
     tags,
     uploads,
+    validations,
     verdicts,
     versions,
 )
@@ -55,6 +56,7 @@ NOUNS = (
     ops,
     links,
     verdicts,
+    validations,
     resolutions,
     affected,
     pipelines,

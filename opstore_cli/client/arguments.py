@@ -340,6 +340,7 @@ _FLAGS = (
     "files",
     "executable",
     "history",
+    "exact_set",
     "valid",
     "overwrite",
     "follow_links",

@@ -45,5 +45,7 @@ def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], obj
 
 
 def is_known(validation: Validation) -> bool:
-    """Return whether waiting is over: the verdict is valid, or a link records that an edge is invalid."""
-    return validation.verdict == "valid" or any(edge.basis == "known-invalid" for edge in validation.edges)
+    """Return whether waiting is over: the verdict is valid, or a link or a run that counts says that it is not."""
+    if validation.verdict == "valid" or any(edge.basis == "known-invalid" for edge in validation.edges):
+        return True
+    return validation.exact_set is not None and validation.exact_set.verdict == "invalid"

@@ -75,6 +75,7 @@ class ValidityMixin(ApiMixin):
         *,
         use: Sequence[str | Reference] = (),
         as_of: When | None = None,
+        exact_set: bool = False,
         environment: bool | Path | str = False,
     ) -> Validation:
         """Return the verdict over all edges between the latest versions of a pipeline's ops.
@@ -85,12 +86,14 @@ class ValidityMixin(ApiMixin):
             pipeline: the name of the pipeline.
             use: references of versions that count as the latest of their ops.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+            exact_set: also require that the newest run of exactly these versions together passed.
             environment: compares the libraries that the versions were saved with to those of this Python (True), or to
                 those that a file such as requirements.txt or uv.lock names (its path). The result has an edge to
                 `environment` for each difference, with the basis `environment`.
 
         Returns:
-            Validation: a sequence of the verdicts of the edges, each with its reason.
+            Validation: a sequence of the verdicts of the edges, each with its reason. `run` is the newest run of
+                exactly these versions that passed or failed, None if there is none.
 
         Raises:
             PipelineNotFound: the pipeline does not exist.
@@ -102,7 +105,7 @@ class ValidityMixin(ApiMixin):
             >>> client.validate_pipeline("iris", use="pca@1.0.0").verdict
             'valid'
         """
-        return self._ask(_Question.of_pipeline(pipeline, use, as_of), environment)
+        return self._ask(_Question.of_pipeline(pipeline, use, as_of, exact_set=exact_set), environment)
 
     def _ask(self, question: "_Question", environment: bool | Path | str) -> Validation:
         there = environments.load(environment)
@@ -146,18 +149,21 @@ class ValidityMixin(ApiMixin):
         *subject: str | Reference,
         seconds: float,
         use: Sequence[str | Reference] = (),
+        exact_set: bool = False,
         notify: Notify | None = None,
         environment: bool | Path | str = False,
     ) -> Validation:
         """Poll a verdict until it is valid or known to be invalid, or `seconds` are over.
 
-        Known to be invalid means that a link says so; a version that is merely not validated may become valid. Polling
-        continues while the daemon can't be reached; that error is raised at the end.
+        Known to be invalid means that a link says so, or with `exact_set` that a run failed; a version that is merely
+        not validated may become valid. Polling continues while the daemon can't be reached; that error is raised at
+        the end.
 
         Args:
             subject: one pipeline, or an upstream and a downstream version.
             seconds: how long to wait; `math.inf` waits on.
             use: for a pipeline, references of versions that count as the latest of their ops.
+            exact_set: for a pipeline, also require that the newest run of exactly these versions together passed.
             notify: called with each new verdict.
             environment: compares the libraries of the last verdict's versions, as for `validate_pipeline`.
 
@@ -176,7 +182,7 @@ class ValidityMixin(ApiMixin):
             >>> client.wait("pca@1.0.0", "forest", seconds=60).verdict
             'valid'
         """
-        question, there = _Question.of(subject, use), environments.load(environment)
+        question, there = _Question.of(subject, use, exact_set=exact_set), environments.load(environment)
 
         def fetch(etag: str | None) -> tuple[Validation | None, str | None]:
             found, etag = self._api.get_if_changed(question.path, Validation, question.parameters, etag)
@@ -354,11 +360,13 @@ class _Question:
     is_answer: Callable[[Validation], bool]
 
     @classmethod
-    def of(cls, subject: Sequence[str | Reference], use: Sequence[str | Reference]) -> "_Question":
+    def of(
+        cls, subject: Sequence[str | Reference], use: Sequence[str | Reference], *, exact_set: bool = False
+    ) -> "_Question":
         """Return the question about one pipeline or two versions; raises InvalidRequest for anything else."""
         match subject:
             case [pipeline]:
-                return cls.of_pipeline(pipeline, use)
+                return cls.of_pipeline(pipeline, use, exact_set=exact_set)
             case [upstream, downstream]:
                 return cls.of_edge(upstream, downstream)
         raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
@@ -371,12 +379,18 @@ class _Question:
         return cls(routes.VERDICT, parameters, text, lambda found: expected.is_verdict(found, up, down))
 
     @classmethod
-    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference], as_of: When | None = None) -> "_Question":
+    def of_pipeline(
+        cls, pipeline: str, use: Sequence[str | Reference], as_of: When | None = None, *, exact_set: bool = False
+    ) -> "_Question":
         name, used = PipelineName.parse(pipeline), parse_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=name)
-        parameters = {"use": as_parameter(used), "as_of": as_of}
+        parameters = {"use": as_parameter(used), "as_of": as_of, "exact_set": "1" if exact_set else None}
         text = f"the verdict of the pipeline {name}"
-        return cls(path, parameters, text, lambda found: expected.is_pipeline_verdict(found, name, used))
+
+        def is_answer(found: Validation) -> bool:
+            return expected.is_pipeline_verdict(found, name, used, exact_set=exact_set)
+
+        return cls(path, parameters, text, is_answer)
 
 
 def _timeout(seconds: float) -> int:

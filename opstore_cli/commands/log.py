@@ -7,6 +7,7 @@ import click
 from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import NameType, NumberType
+from opstore_cli.console.run_texts import tip_output
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, author_cell, time_cell
 from opstore_cli.output.tables import Table
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 NOTHING = "nothing has happened yet: opstore push NAME FILE stores a first version"
 HEADERS = ("POSITION", "WHEN", "AUTHOR", "ACTION", "WHAT", "TEXT")
 MAX_TEXT = 160  # columns of a message on a terminal
-STYLES = {"valid for": "green", "invalid for": "red", "yanked": "yellow"}
+STYLES = {
+    "valid for": "green",
+    "invalid for": "red",
+    "yanked": "yellow",
+    "run passed": "green",
+    "run failed": "red",
+    "run unknown": "yellow",
+}
 
 
 @command("log")
@@ -37,8 +45,9 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
       opstore log pca --limit 10
       opstore log --json
 
-    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. Each one has
-    a position: `--as-of POSITION` of other commands shows the store right after that change.
+    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions, pipelines, runs and
+    bisections. Each one has a position: `--as-of POSITION` of other commands shows the store right after that change,
+    and `opstore runs --output POSITION` prints what a run printed.
 
     Off a terminal the columns are the position, the time, the author, the action, its subject, and the message,
     evidence, reason or labels. The author is who the client said it was (`config set author`): nobody verifies it.
@@ -51,6 +60,7 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
         full=Table(HEADERS, [_row(entry) for entry in shown], none=NOTHING),
     )
     results.note_more(session.out, found, limit, "log" if name is None else f"log {name}")
+    tip_output(session.out, (entry.position for entry in shown if entry.action.startswith("run ")))
 
 
 def _row(entry: "JournalEntry") -> list[Cell | str]:
@@ -66,6 +76,9 @@ def _row(entry: "JournalEntry") -> list[Cell | str]:
 
 
 def _what(entry: "JournalEntry") -> Cell | str:
+    if entry.action == "bisected" and entry.pipeline is not None:
+        culprits = " ".join(map(str, entry.versions))
+        return Cell(f"{entry.pipeline} {culprits}", f"pipeline {entry.pipeline}, broken by {culprits}")
     if entry.pipeline is not None:
         return Cell(entry.pipeline, f"pipeline {entry.pipeline}")
     if entry.action.endswith(" for"):

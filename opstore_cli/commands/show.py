@@ -10,6 +10,7 @@ from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import ReferenceType
+from opstore_cli.console.run_texts import run_cell
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_time, key_cell, size_cell, time_cell, verdict_cell
 from opstore_cli.output.tables import Table
@@ -34,9 +35,10 @@ def show(session: Session, reference: Reference, as_of: str | None) -> None:
       opstore show pca@sha256:9f86d081
 
     "latest of" lists the references that select this version as the newest. The verdicts are those with the latest
-    versions of the ops that a link or a pipeline connects it to.
+    versions of the ops that a link or a pipeline connects it to. The runs are the newest ones of commands on this
+    version; `opstore runs --output RUN` prints what one printed.
 
-    Off a terminal each line is a key and its value. Each label, library and verdict has a line of its own.
+    Off a terminal each line is a key and its value. Each label, library, verdict and run has a line of its own.
     """
     found = session.client().details(reference, as_of=as_of)
     version = found.version
@@ -62,10 +64,7 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield from _lines("message", version.message)
     for key, value in sorted(version.labels.items()):
         yield "label", Cell(f"{key}={value}")
-    for edge in found.upstreams:
-        yield "upstream", _verdict(edge, edge.upstream)
-    for edge in found.downstreams:
-        yield "downstream", _verdict(edge, edge.downstream)
+    yield from _surroundings(found)
     yield from _lines("description", found.description)
     if version.filename is not None:
         yield "filename", Cell(version.filename)
@@ -80,6 +79,16 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield "position", Cell(str(version.position))
     yield "subversions", Cell(version.subversions)
     yield "digest", Cell(version.digest or EMPTY, version.digest or "not stored")
+
+
+def _surroundings(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
+    """Yield the verdicts with the neighbours of the version, and the newest runs with it."""
+    for edge in found.upstreams:
+        yield "upstream", _verdict(edge, edge.upstream)
+    for edge in found.downstreams:
+        yield "downstream", _verdict(edge, edge.downstream)
+    for run in found.runs:
+        yield "run", run_cell(run)
 
 
 def _joined(names: Sequence[str]) -> Cell:

@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "opstore_cli.commands.resolve",
             "Find the newest versions of a pipeline that are valid together.",
         ),
+        "runs": ("opstore_cli.commands.runs", "List the runs of commands on the versions of a pipeline, newest first."),
         "affected": (
             "opstore_cli.commands.affected",
             "List the ops to retrain for a version.",

@@ -16,7 +16,8 @@ from opstore_cli.console.session import Session
 from opstore_cli.console.time_limit import time_limit
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import is_name
-from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
+from opstore_daemon.protocol.records import Ops, Pipelines, Runs, Tags, Versions
+from opstore_daemon.protocol.records.runs import command_text
 
 if TYPE_CHECKING:
     from opstore_cli.transport.api import ApiClient
@@ -132,6 +133,14 @@ def pipelines_or_references(api: "ApiClient", ctx: click.Context, incomplete: st
     if not ctx.params.get("subject"):
         yield from pipelines(api, ctx, incomplete)
     yield from references(api, ctx, incomplete)
+
+
+def runs(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the numbers of the newest runs that start with `incomplete`."""
+    for run in api.request("GET", routes.RUNS, Runs, parameters={"limit": MAX_CANDIDATES}).runs:
+        if str(run.position).startswith(incomplete):
+            help_text = f"{run.result}: {command_text(run.command, 40)}"
+            yield CompletionItem(str(run.position), help=help_text)
 
 
 def edges(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:

@@ -181,6 +181,18 @@ class LabelFilterType(LabelType):
         return LabelFilter.parse(super().convert(value, param, ctx))
 
 
+class RunType(_Completed):
+    """The number of a run: its position in the journal."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return NumberType(min=1).convert(super().convert(value, param, ctx), param, ctx)
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.runs
+
+
 class EdgeType(_Completed):
     """`UP:DOWN`, as a pair of op names. Raises InvalidName."""
 

@@ -1,13 +1,18 @@
 """Table cells, with an exact form for programs and a readable one for a terminal."""
 
+import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from opstore_cli.output.width import shorten
 from opstore_daemon.protocol.sizes import format_size
 
 EMPTY = "-"  # off a terminal: a shell's `read` takes two tabs for one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
+RESULTS = {"passed": "valid", "failed": "invalid", "unknown": "unknown"}  # of runs, with the mark of the verdict
+MAX_COMMAND = 160  # columns of a command on a terminal
 NOT_VALIDATED = "○ invalid"  # nobody has found that it is not valid
 
 
@@ -65,6 +70,18 @@ def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
         if 0 <= seconds < limit:
             return Cell(format_time(moment), f"{int(seconds // length)} {unit} ago")
     return Cell(format_time(moment), format_time(moment)[:10] if seconds > 0 else format_time(moment))
+
+
+def result_cell(result: str) -> Cell:
+    """Return a cell of the result of a run: on a terminal with a mark and a colour."""
+    verdict = RESULTS.get(result, "")
+    return Cell(result, MARKS.get(verdict, result).replace(verdict, result), STYLES.get(verdict, ""))
+
+
+def command_cell(command: Sequence[str], limit: int = MAX_COMMAND) -> Cell:
+    """Return a cell of a command as one types it in a shell, of which a terminal shows the beginning."""
+    plain = shlex.join(command)
+    return Cell(plain, shorten(plain[: limit + 1], limit))  # what is not shown is not measured
 
 
 def verdict_cell(word: str, basis: str = "") -> Cell:

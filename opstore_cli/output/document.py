@@ -83,6 +83,12 @@ class Output:
         for line in lines:
             _standard_output().write(escape_controls(line) + "\n")
 
+    def write_text(self, lines: Iterable[str]) -> None:
+        """Write the lines of a text in which tabs are tabs: on a terminal in a pager if it is long."""
+        text = "".join("\t".join(map(escape_controls, line.split("\t"))) + "\n" for line in lines)
+        if not (_is_terminal(sys.stdout) and pager.show(text, terminal_width(sys.stdout))):
+            _standard_output().write(text)
+
     def _write_table(self, table: Table) -> None:
         if not _is_terminal(sys.stdout):
             _standard_output().write(tables.format_tabs(table))

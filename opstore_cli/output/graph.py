@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from opstore_cli.output.cells import STYLES, Cell, marked_verdict
 from opstore_daemon.protocol.records import EdgeVerdict, Validation
+from opstore_daemon.protocol.records.runs import command_text
 from opstore_daemon.protocol.reference_text import format_reference
 
 _ARROWS = {"valid": "-->", "invalid": "--x", "unknown": "-.->", "not-validated": "-.-x"}
@@ -50,6 +51,9 @@ def draw_markdown(validation: Validation, title: str) -> Iterator[str]:
     """Yield the lines of a Markdown document for a comment on a pull request: the verdict and a table of the edges."""
     yield f"**{_code(title)}: {_WORDS[validation.verdict]}**"
     yield ""
+    if validation.pipeline is not None:
+        yield _set_line(validation)
+        yield ""
     yield from _rows([("upstream", "downstream", "verdict", "basis", "reason"), ("---",) * 5])
     for edge in validation.edges:
         ends = [_code(format_reference(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
@@ -59,6 +63,16 @@ def draw_markdown(validation: Validation, title: str) -> Iterator[str]:
         yield ""
         names = ", ".join(_code(str(version)) for version in validation.uncompared)
         yield f"Not compared, as they record no libraries: {names}"
+
+
+def _set_line(validation: Validation) -> str:
+    """Return the line that says whether exactly these versions were run together."""
+    whole, run = validation.exact_set, validation.run
+    if whole is not None:
+        return f"**Exactly these versions: {_WORDS[whole.verdict]}** ({whole.basis}): {_code(whole.reason)}"
+    if run is None:
+        return "No run says whether exactly these versions work together."
+    return f"Run {run.position} {run.result} with exactly these versions: {_code(command_text(run.command))}"
 
 
 def _of(signs: Mapping[str, str], edge: EdgeVerdict) -> str:

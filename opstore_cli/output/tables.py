@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 ARROW = " -> "
 GAP = 2  # columns between two cells
 MIN_VALUE, MAX_VALUE = 24, 40  # columns of a value beside its name: half of those of the terminal, within these bounds
-NUMBERS = frozenset({"POSITION", "SIZE", "VERSIONS", "EDGES"})  # headers of columns that are aligned to the right
+# Headers of columns that are aligned to the right.
+NUMBERS = frozenset({"EDGES", "POSITION", "RUN", "SIZE", "TOOK", "VERSIONS"})
 # Headers of columns that are folded, beside the others or below them: a reason that is cut can't be acted on.
 FOLDED = frozenset({"FOUND", "REASON"})
 COMMANDS = frozenset({"WHAT TO DO"})  # headers of columns with commands to copy, which are not broken: beside or below
 # Headers of columns of free text, which are shortened at the end; other cells lose their middle.
-TEXT = frozenset({"AUTHOR", "DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
+TEXT = frozenset({"AUTHOR", "COMMAND", "DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "SET", "TAGS", "TEXT"})
 LONG = frozenset({"TEXT"})  # of those, the headers of columns that are moved below before a name is shortened
 # Headers of columns that are as short as they get.
-FIXED = NUMBERS | COMMANDS | {"ACTION", "BASIS", "COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", ""}
+_SHORT = {"ACTION", "BASIS", "COMPAT", "LATEST", "REGISTERED", "RESULT", "SINCE", "VERDICT", "WHEN", ""}
+FIXED = NUMBERS | COMMANDS | _SHORT
 DIGESTS = frozenset({"DIGEST"})  # a prefix of a digest selects a version: it is cut, without an ellipsis, to 8 digits
 NAMES = frozenset({"the others"})
 # Columns that a cell keeps at each step, until the table fits: free text gives way first, then digests, then names.

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.records import (
+    SET_VERDICTS,
     VERDICTS,
     Affected,
     ChangeVersion,
@@ -34,6 +35,7 @@ from opstore_daemon.protocol.records import (
     RunResult,
     SetChange,
     SetHistory,
+    SetVerdict,
     TagRecord,
     UnfinishedUpload,
     Upload,
@@ -194,6 +196,7 @@ def are_details(found: VersionDetails, op: str, selector: Selector) -> bool:
         is_version(found.version, op, selector)
         and all(edge.downstream == own and edge.upstream.op != op for edge in found.upstreams)
         and all(edge.upstream == own and edge.downstream.op != op for edge in found.downstreams)
+        and all(own in run.versions for run in found.runs)
     )
 
 
@@ -295,6 +298,8 @@ def is_verdict(found: Validation, upstream: Reference, downstream: Reference) ->
     """Return whether it is the verdict for this one edge."""
     return (
         found.pipeline is None
+        and found.set is None
+        and found.exact_set is None
         and _is_consistent(found)
         and pairs(found.edges) == [(upstream.op, downstream.op)]
         and len(found.versions) == 2
@@ -303,26 +308,50 @@ def is_verdict(found: Validation, upstream: Reference, downstream: Reference) ->
     )
 
 
-def is_pipeline_verdict(found: Validation, pipeline: str, use: Sequence[Reference]) -> bool:
-    """Return whether it is the verdict for the pipeline, with the versions to use."""
+def is_pipeline_verdict(found: Validation, pipeline: str, use: Sequence[Reference], *, exact_set: bool = False) -> bool:
+    """Return whether it is the verdict for the pipeline, with the versions to use, and on the set if `exact_set`."""
     versions = {version.op: version for version in found.versions}
     return (
         found.pipeline == pipeline
         and _is_consistent(found)
+        and (found.set is None) == any(version.version is None for version in found.versions)
+        and (found.exact_set is not None) == exact_set
         and all(each.op in versions and is_selected(versions[each.op], each) for each in use)
     )
 
 
 def _is_consistent(found: Validation) -> bool:
-    """Return whether the edges are between the versions, and the verdict follows from theirs."""
+    """Return whether the edges are between the versions, and the verdict follows from theirs and that on the set."""
     versions = {version.op: version for version in found.versions}
+    counted = [edge.verdict for edge in found.edges] + [whole.verdict for whole in _set_verdicts(found)]
     return (
         is_graph([version.op for version in found.versions], pairs(found.edges))
         and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
         and all((edge.upstream.version is None) == (edge.basis == "no-version") for edge in found.edges)
         and all(edge.verdict == VERDICTS.get(edge.basis) for edge in found.edges)
-        and found.verdict == combine(edge.verdict for edge in found.edges)
+        and found.verdict == combine(counted)
+        and _is_run_of(found)
     )
+
+
+def _set_verdicts(found: Validation) -> tuple[SetVerdict, ...]:
+    return () if found.exact_set is None else (found.exact_set,)
+
+
+def _is_run_of(found: Validation) -> bool:
+    """Return whether the run is one of exactly these versions that decides, and the verdict on the set follows."""
+    run = found.run
+    basis = "not-run" if run is None else "run" if run.result == "passed" else "run-failed"
+    return (
+        (run is None or (run.set == found.set and is_run_of(run, found.versions) and run.result != "unknown"))
+        and all(each.basis == basis for each in _set_verdicts(found))
+        and all(each.verdict == SET_VERDICTS[each.basis] for each in _set_verdicts(found))
+    )
+
+
+def is_run_of(run: RunRecord, versions: Iterable[OpVersion]) -> bool:
+    """Return whether it is a run of exactly these versions, each once."""
+    return are_unique(version.op for version in run.versions) and set(run.versions) == set(versions)
 
 
 def has_op_without_edge(ops: Sequence[str], edges: Edges) -> bool:

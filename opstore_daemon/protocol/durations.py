@@ -12,3 +12,14 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 90, 90s, 10m, 2h or 1d")
     return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def format_duration(seconds: float) -> str:
+    """Return how long something took, in two units at most: `0.3 s`, `42 s`, `2 min 5 s`, `3 h 20 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, hours = whole // 60, whole // 3600
+    if not minutes:
+        return f"{whole} s"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {whole % 60} s"

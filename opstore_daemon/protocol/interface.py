@@ -192,8 +192,13 @@ class OpStoreInterface(Protocol):
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """Return the verdict for one edge. A bare name means its latest version."""
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
-        """Return the verdict over the latest versions, or those in `use` instead; raise PipelineNotFound."""
+    def validate_pipeline(
+        self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None, exact_set: bool = False
+    ) -> Validation:
+        """Return the verdict over the latest versions, or those in `use` instead; raise PipelineNotFound.
+
+        With `exact_set`, it is valid only if the newest run of exactly these versions passed, too.
+        """
 
     def resolve(
         self,

@@ -52,6 +52,8 @@ PIPELINE_PAGE = "/ui/pipelines/<pipeline>"
 MATRIX_PAGE = "/ui/matrix/<op>/<other>"
 MATRIX_MAP = "/ui/matrix/<op>/<other>/map.svg"
 EDGE_PAGE = "/ui/edge"
+RUNS_PAGE = "/ui/runs"
+RUN_PAGE = "/ui/runs/<run>"
 JOURNAL_PAGE = "/ui/journal"
 SEARCH_PAGE = "/ui/search"
 

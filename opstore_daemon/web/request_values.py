@@ -22,6 +22,13 @@ def check_content(header: GetHeader, *allowed: str) -> str:
     return content_type
 
 
+def parse_run(text: str) -> int:
+    """Return the position of a run, in ASCII digits; raises RunNotFound for anything else."""
+    if _INTEGER.fullmatch(text) is None or text == "0":
+        raise errors.RunNotFound(run=text[:50])
+    return int(text)
+
+
 def parse_count(text: str | None, name: str, lowest: int = 0, highest: int = MAX_INTEGER) -> int:
     """Return an integer in ASCII digits that is within the bounds; raises InvalidRequest with the name of the value."""
     if text is None or _INTEGER.fullmatch(text) is None or not lowest <= int(text) <= highest:

@@ -97,6 +97,7 @@ def link(up: str, down: str, position: int, valid: bool = True, evidence: str | 
         "evidence": evidence,
         "position": position,
         "until": None,
+        "run": None,
         "registered_at": "TIME",
     }
 
@@ -107,6 +108,9 @@ def pushed(made: dict[str, Any], links: Sequence[dict[str, Any]] = (), created: 
 
 def op(name: str, latest: str, versions: int, compat: str) -> dict[str, Any]:
     return {"name": name, "latest": latest, "versions": versions, "compat": compat, "description": None}
+
+
+NO_RUN: dict[str, Any] = {"run": None, "exact_set": None, "uncompared": []}
 
 
 def edge(up: str, down: str, basis: str, reason: str) -> dict[str, Any]:
@@ -247,6 +251,7 @@ STORY = [
             "upstreams": [],
             "downstreams": [USED_BY],
             "has_more": False,
+            "runs": [],
             "description": None,
         },
     ),
@@ -295,8 +300,11 @@ STORY = [
             "edges": [edge("pca@2.0.0", "forest@1.0.0", "not-validated", NOT_VALIDATED)],
             "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
+            "set": "DIGEST",
+            **NO_RUN,
         },
-        "the pipeline churn is invalid\n",
+        "the pipeline churn is invalid\n"
+        "no run says whether exactly these versions work together: opstore verify churn --run CMD\n",
         code=1,
         in_document=True,
     ),
@@ -309,6 +317,8 @@ STORY = [
             "edges": [edge("tokenizer@1.0.0", "forest@1.0.0", "no-links", UNKNOWN)],
             "versions": [{"op": "tokenizer", "version": "1.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": None,
+            "set": None,
+            **NO_RUN,
         },
         code=3,
     ),
@@ -354,8 +364,11 @@ STORY = [
             "edges": [edge("pca@2.0.0", "forest@1.0.0", "link", "pca 2.0.0 is valid for any version of forest")],
             "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
+            "set": "DIGEST",
+            **NO_RUN,
         },
-        "the pipeline churn is valid\n",
+        "the pipeline churn is valid\n"
+        "no run says whether exactly these versions work together: opstore verify churn --run CMD\n",
         in_document=True,
     ),
     Step("pull pca --pipeline churn", "pca-2.0.0.bin\n", "pca@2.0.0\n", {**THIRD, "path": "pca-2.0.0.bin"}),

@@ -7,6 +7,7 @@ store and client cannot drift apart.
 from tests.scenarios import (
     atomic,
     edits,
+    exact_sets,
     links,
     patches,
     pipelines,
@@ -42,6 +43,7 @@ EVERY_SCENARIO: list[Scenario] = [
         resolutions,
         runs,
         set_histories,
+        exact_sets,
         suggestions,
     )
     for scenario in module.SCENARIOS

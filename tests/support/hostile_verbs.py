@@ -183,6 +183,9 @@ NONE_WITHOUT_OP = {"get_all_versions_of_op", "get_validated_links"}
 FURTHER: dict[str, Verb] = {
     "push a stream": _verb(lambda client: client.push("stream", io.BytesIO(random_bytes(1_100_000))), "op"),
     "validate with any version": _verb(lambda client: client.validate("pca@1.0.0", "forest"), "op"),
+    "validate the exact set": _verb(
+        lambda client: client.validate_pipeline("churn", use=["pca@1.0.0"], exact_set=True), "pipeline", "op", "version"
+    ),
     "wait for an edge": _verb(lambda client: client.wait("pca@1.0.0", "forest", seconds=0), "op"),
     "resolve with use": _verb(lambda client: client.resolve("churn", use=["pca@1.0.0"]), "pipeline", "op", "edges"),
     "upgrade": _verb(_upgrade, "pipeline", "op", "edges"),

@@ -8,6 +8,7 @@ from opstore_daemon.protocol.records.affected import Affected, AffectedOp
 from opstore_daemon.protocol.records.base import (
     EXACT,
     LEVELS,
+    SET_VERDICTS,
     VERDICTS,
     Basis,
     Compat,
@@ -17,6 +18,7 @@ from opstore_daemon.protocol.records.base import (
     Otherwise,
     Record,
     Request,
+    SetBasis,
     UploadId,
     VerdictWord,
 )
@@ -44,7 +46,8 @@ from opstore_daemon.protocol.records.runs import (
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
-from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, Validation, combine
+from opstore_daemon.protocol.records.validations import SetVerdict, Validation
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, combine
 from opstore_daemon.protocol.records.versions import (
     ChangeVersion,
     NewVersion,
@@ -69,6 +72,7 @@ __all__ = [
     "EXACT",
     "LEVELS",
     "MAX_DEPTH",
+    "SET_VERDICTS",
     "VERDICTS",
     "Affected",
     "AffectedOp",
@@ -117,8 +121,10 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "Runs",
+    "SetBasis",
     "SetChange",
     "SetHistory",
+    "SetVerdict",
     "SkippedVersion",
     "Status",
     "TagRecord",

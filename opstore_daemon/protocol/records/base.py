@@ -46,6 +46,8 @@ VERDICTS: dict[
     "no-version": "unknown",
     "upstream-affected": "unknown",
 }
+SetBasis = Literal["run", "run-failed", "not-run"]
+SET_VERDICTS: dict[SetBasis, VerdictWord] = {"run": "valid", "run-failed": "invalid", "not-run": "unknown"}
 LinkState = Literal["valid", "invalid", "revoked"]
 Otherwise = Literal["refuse", "patch"]
 

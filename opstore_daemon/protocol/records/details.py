@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.records.base import Description, Record
 from opstore_daemon.protocol.records.html_tables import heading, table
+from opstore_daemon.protocol.records.runs import RunRecord
 from opstore_daemon.protocol.records.short_text import counted, short_text
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict
 from opstore_daemon.protocol.records.versions import VersionRecord
@@ -18,7 +19,8 @@ class VersionDetails(Record, frozen=True, kw_only=True):
 
     `latest_of`: the references without a version number that select it: the op, its major line, its minor line.
     `upstreams` and `downstreams`: its verdicts with the latest versions of the ops that links or pipelines connect it
-    with, at most 100 of each; `has_more` says whether there are more. `description` is that of the op.
+    with, at most 100 of each; `has_more` says whether there are more. `runs` are the newest ones with it, at most 5.
+    `description` is that of the op.
     """
 
     version: VersionRecord
@@ -26,6 +28,7 @@ class VersionDetails(Record, frozen=True, kw_only=True):
     upstreams: tuple[EdgeVerdict, ...]
     downstreams: tuple[EdgeVerdict, ...]
     has_more: bool = False
+    runs: tuple[RunRecord, ...] = ()
     description: Description | None = None
 
     def _summary(self) -> str:
@@ -36,6 +39,8 @@ class VersionDetails(Record, frozen=True, kw_only=True):
         for edges, name in ((self.upstreams, "upstreams"), (self.downstreams, "downstreams")):
             if edges:
                 words.append(f"{counted(len(edges), name)} ({short_text([edge.verdict for edge in edges])})")
+        if self.runs:
+            words.append(f"newest run {self.runs[0].position} {self.runs[0].result}")
         return ", ".join(words)
 
     def _repr_html_(self) -> str:
@@ -44,4 +49,6 @@ class VersionDetails(Record, frozen=True, kw_only=True):
         for edges, name in ((self.upstreams, "upstreams"), (self.downstreams, "downstreams")):
             if edges:
                 parts += [heading(name), table(edges)]
+        if self.runs:
+            parts += [heading("runs"), table(self.runs)]
         return "".join(parts)

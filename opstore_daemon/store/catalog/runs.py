@@ -123,6 +123,11 @@ def newest_of_set(snapshot: Snapshot, digest: Digest) -> RunRecord | None:
     return found[0] if found else None
 
 
+def newest_with(snapshot: Snapshot, version_id: int, limit: int) -> list[RunRecord]:
+    """Return the newest runs of sets with that version."""
+    return records(snapshot, RunFilter(version_id=version_id), None, limit)
+
+
 def has_same_test(snapshot: Snapshot, position: int, new: NewRun) -> bool:
     """Return whether the run at that position had the command and the script of the new one."""
     row = snapshot.execute(_test(run=position)).one()

@@ -103,6 +103,7 @@ class RunOperations(Transactions):
         result: RunResult | None = None,
         command: str | None = None,
         script: str | None = None,
+        as_of: str | None = None,
     ) -> Runs:
         """Return a page of runs, newest first: at most `limit` runs below a position, and at most MAX_RUNS.
 
@@ -112,7 +113,7 @@ class RunOperations(Transactions):
         reference = None if version is None else Reference.parse(version)
         digests = [None if text is None else Digest.parse(text) for text in (set_digest, command, script)]
         most = min(limit, MAX_RUNS)
-        with self._snapshot() as snapshot:
+        with self._snapshot(as_of) as snapshot:
             if name is not None:
                 pipelines.check_known(snapshot, name)
             version_id = None if reference is None else references.find_version(snapshot, reference).id
@@ -120,9 +121,9 @@ class RunOperations(Transactions):
             page = runs.records(snapshot, filter_, below, most)
         return Runs(runs=tuple(page), next_cursor=next_cursor(page, most, lambda run: str(run.position)))
 
-    def run(self, position: int) -> RunRecord:
-        """Return one run (protocol.interface)."""
-        with self._snapshot() as snapshot:
+    def run(self, position: int, *, as_of: str | None = None) -> RunRecord:
+        """Return one run (protocol.interface); raise RunNotFound if `as_of` is before it."""
+        with self._snapshot(as_of) as snapshot:
             return runs.get(snapshot, position)
 
     def set_history(self, pipeline: str, *, since: str | None = None, until: str | None = None) -> SetHistory:

@@ -105,9 +105,11 @@ class ValidityOperations(Transactions):
             chosen: dict[str, Chosen] = {each.op: verdicts.choose(snapshot, each) for each in (up, down)}
             return verdicts.validate(snapshot, [(up.op, down.op)], chosen, position)
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
+    def validate_pipeline(
+        self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None, exact_set: bool = False
+    ) -> Validation:
         """Return the verdict over all edges of a pipeline (protocol.interface)."""
-        verdict = self.pipeline_verdict(pipeline, use, as_of)
+        verdict = self.pipeline_verdict(pipeline, use, as_of, exact_set=exact_set)
         assert not isinstance(verdict, int), "only a verdict that the caller has is a position"  # noqa: S101
         return verdict
 
@@ -118,6 +120,8 @@ class ValidityOperations(Transactions):
         as_of: str | None = None,
         unless: HasVerdict = _has_none,
         is_cancelled: IsCancelled = never,
+        *,
+        exact_set: bool = False,
     ) -> Validation | int:
         """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position.
 
@@ -135,10 +139,10 @@ class ValidityOperations(Transactions):
                 return position
             graph = pipelines.get(snapshot, name)
             if len(graph.edges) <= verdicts.FEW_EDGES:
-                return _verdict(snapshot, graph, used, position, Budget())
+                return _verdict(snapshot, graph, used, position, Budget(), exact_set=exact_set)
         with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             position = pipelines.last_change(snapshot, name)
-            return _verdict(snapshot, pipelines.get(snapshot, name), used, position, budget)
+            return _verdict(snapshot, pipelines.get(snapshot, name), used, position, budget, exact_set=exact_set)
 
     def resolve(
         self,
@@ -190,7 +194,13 @@ class ValidityOperations(Transactions):
 
 
 def _verdict(
-    snapshot: Snapshot, graph: PipelineRecord, used: Sequence[Reference], position: int, budget: Budget
+    snapshot: Snapshot,
+    graph: PipelineRecord,
+    used: Sequence[Reference],
+    position: int,
+    budget: Budget,
+    *,
+    exact_set: bool,
 ) -> Validation:
     budget.add_edges(len(graph.edges))
     by_op = resolution.references_by_op(graph, used)
@@ -198,4 +208,5 @@ def _verdict(
     for op in map(OpName, graph.ops):
         budget.spend(verdicts.STEPS)
         chosen[op] = verdicts.choose(snapshot, by_op.get(op) or Reference.of(op, None))
-    return verdicts.validate(snapshot, graph.edges, chosen, position, graph.name, budget)
+    found = verdicts.validate(snapshot, graph.edges, chosen, position, graph.name, budget)
+    return verdicts.with_set(snapshot, found, graph.edges, chosen, exact_set=exact_set)

@@ -1,12 +1,14 @@
-"""A version and what surrounds it: where it is the latest, and its verdicts with the ops that it is connected with."""
+"""A version and what surrounds it: where it is the latest, its verdicts with connected ops, and its newest runs."""
 
 from opstore_daemon.protocol.records import EdgeVerdict, VersionDetails
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.store.catalog import ops, references, version_rows, versions
+from opstore_daemon.store.catalog import ops, references, runs, version_rows, versions
 from opstore_daemon.store.reports import overview
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
+
+MAX_RUNS = 5  # of the version
 
 
 def details(snapshot: Snapshot, reference: Reference) -> VersionDetails:
@@ -35,5 +37,6 @@ def details(snapshot: Snapshot, reference: Reference) -> VersionDetails:
         upstreams=tuple(upstreams),
         downstreams=tuple(downstreams),
         has_more=near.has_more,
+        runs=tuple(runs.newest_with(snapshot, row.id, MAX_RUNS)),
         description=ops.records(snapshot, "", 1, only=op.name)[0].description,
     )

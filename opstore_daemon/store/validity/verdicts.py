@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord, combine
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference
+from opstore_daemon.protocol.version_sets import set_digest
 from opstore_daemon.rules.budget import QUERY_STEPS, ROW_STEPS, Budget
+from opstore_daemon.rules.exact_set import exact_set as exact_set_verdict
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
-from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
+from opstore_daemon.store.catalog import link_queries, ops, references, runs, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import ALL, VersionRow, Where
 from opstore_daemon.store.snapshot import Snapshot
@@ -99,6 +103,24 @@ def validate(
         picked_yanked=tuple(snapshot.picked_yanked),
         position=position,
     )
+
+
+def with_set(
+    snapshot: Snapshot,
+    found: Validation,
+    edges: Sequence[tuple[str, str]],
+    chosen: Mapping[str, Chosen],
+    *,
+    exact_set: bool,
+) -> Validation:
+    """Return the verdict of a pipeline with its set and the newest run of it; with `exact_set`, that run counts."""
+    subversions = {op: each.version.version for op, each in chosen.items() if each.version is not None}
+    missing = [op for op in chosen if op not in subversions]
+    digest = None if missing else set_digest(edges, subversions)
+    run = None if digest is None else runs.newest_of_set(snapshot, digest)
+    whole = exact_set_verdict(run, missing) if exact_set else None
+    words = [edge.verdict for edge in found.edges] + ([] if whole is None else [whole.verdict])
+    return replace(found, verdict=combine(words), set=digest, run=run, exact_set=whole)
 
 
 def op_version(chosen: Chosen) -> OpVersion:

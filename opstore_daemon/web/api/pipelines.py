@@ -1,6 +1,9 @@
 """Pipelines, and the verdict over all edges of one."""
 
+from typing import Annotated
+
 from flask import Response
+from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import PipelineName
@@ -29,6 +32,10 @@ class VerdictQuery(Query, frozen=True, kw_only=True):
 
     use: Use = ()
     as_of: AsOf | None = None
+    exact_set: Annotated[
+        int,
+        Meta(ge=0, le=1, description="1: valid only if the newest run of exactly these versions passed, too."),
+    ] = 0
 
 
 @route(
@@ -110,6 +117,11 @@ def remove(_api: Api, pipeline: PipelineName) -> Response:
 def verdict(_api: Api, pipeline: PipelineName, query: VerdictQuery) -> Response:
     """Return the verdict over all edges, for the latest versions or those in `use`."""
     verdict_or_position = store().pipeline_verdict(
-        pipeline, query.use, query.as_of, unless=has_verdict, is_cancelled=is_client_gone()
+        pipeline,
+        query.use,
+        query.as_of,
+        unless=has_verdict,
+        is_cancelled=is_client_gone(),
+        exact_set=bool(query.exact_set),
     )
     return json_or_304(verdict_or_position)

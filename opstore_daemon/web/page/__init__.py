@@ -54,6 +54,8 @@ PAGES = (
     PageRoute(method="GET", rule=routes.PIPELINES_PAGE, scope="read", view="pipelines.list_pipelines"),
     PageRoute(method="GET", rule=routes.PIPELINE_PAGE, scope="read", view="pipelines.pipeline"),
     PageRoute(method="GET", rule=routes.EDGE_PAGE, scope="read", view="edge.edge"),
+    PageRoute(method="GET", rule=routes.RUNS_PAGE, scope="read", view="runs.list_runs"),
+    PageRoute(method="GET", rule=routes.RUN_PAGE, scope="read", view="runs.run"),
     PageRoute(method="GET", rule=routes.JOURNAL_PAGE, scope="read", view="journal.journal"),
     PageRoute(method="GET", rule=routes.SEARCH_PAGE, scope="read", view="search.search"),
 )

@@ -1,11 +1,11 @@
-"""How the page marks a verdict: by a sign, a text and a colour.
+"""How the page marks a verdict and the result of a run: by a sign, a text and a colour.
 
 An invalid verdict has two looks: a link says that the versions do not work together, or nobody has validated them yet.
 """
 
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.records import EdgeVerdict, Resolution, Validation, VerdictWord
+from opstore_daemon.protocol.records import EdgeVerdict, Resolution, RunResult, Validation, VerdictWord
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.reports.overview import PipelineLine
 
@@ -24,6 +24,11 @@ KNOWN_INVALID = Look("known-invalid", "✕", "known invalid")
 NOT_VALIDATED = Look("not-validated", "!", "not validated")
 UNKNOWN = Look("unknown", "?", "unknown")
 INVALID = Look("known-invalid", "✕", "invalid")
+RESULTS: dict[RunResult, Look] = {
+    "passed": Look(VALID.name, VALID.sign, "passed"),
+    "failed": Look(KNOWN_INVALID.name, KNOWN_INVALID.sign, "failed"),
+    "unknown": Look(UNKNOWN.name, UNKNOWN.sign, "can't tell"),
+}
 LOOKS = (VALID, KNOWN_INVALID, NOT_VALIDATED, UNKNOWN)
 
 
@@ -42,6 +47,11 @@ def look(found: Verdict | EdgeVerdict | PipelineLine | Validation | Resolution) 
             return _look(found.verdict, _any_known_invalid(found.conflict))
         case Validation():
             return _look(found.verdict, _any_known_invalid(found.edges))
+
+
+def result_look(result: RunResult) -> Look:
+    """Return the look of the result of a run."""
+    return RESULTS[result]
 
 
 def _look(word: VerdictWord, is_known: bool) -> Look:

@@ -120,6 +120,7 @@ def version(_api: Api, reference: Reference, query: AsOf) -> Response:
         ups=found.upstreams,
         downs=found.downstreams,
         has_more=found.has_more,
+        runs=found.runs,
         others=_others(found.version, recent),
         folder=store().folder(found.version),
         is_object=found.version.format in SAFE_FORMATS,

@@ -20,6 +20,8 @@ from markupsafe import Markup
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
+from opstore_daemon.protocol.durations import format_duration
+from opstore_daemon.protocol.records.runs import command_text
 from opstore_daemon.protocol.sizes import format_size
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.web.page import looks, words
@@ -33,6 +35,7 @@ HEADINGS = {
     "VersionNotFound": "There is no such version",
     "TagNotFound": "There is no such version or tag",
     "PipelineNotFound": "There is no such pipeline",
+    "RunNotFound": "There is no such run",
     "RouteNotFound": "There is no such page",
     "NotStored": "This version has no bytes",
     "SessionRequired": "Sign in to see this page",
@@ -182,12 +185,15 @@ def _environment() -> Environment:
         "as_of_button": words.as_of_button,
         "as_of_text": words.as_of_text,
         "command": _command,
+        "command_text": command_text,
+        "duration": format_duration,
         "exact": words.exact,
         "excerpt": words.excerpt,
         "look": looks.look,
         "middle": words.middle,
         "moment": words.moment,
         "readable": words.readable,
+        "result": looks.result_look,
         "short": words.short,
         "size": format_size,
     }

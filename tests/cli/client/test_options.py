@@ -73,9 +73,9 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     "validate": (
         "validate_pipeline",
         {
-            "SUBJECT": "pipeline", "--use": "use", "--allow-unknown": "(the verdict)", "--wait": "(wait: seconds)",
-            "--format": "(a form of the output)", "--as-of": "as_of", "--env": "environment",
-            "--env-file": "environment",
+            "SUBJECT": "pipeline", "--use": "use", "--exact-set": "exact_set", "--allow-unknown": "(the verdict)",
+            "--wait": "(wait: seconds)", "--format": "(a form of the output)", "--as-of": "as_of",
+            "--env": "environment", "--env-file": "environment",
         },
     ),
     "verify": (
@@ -91,6 +91,13 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "PIPELINE": "pipeline", "--use": "use", "--lock": "(write_lock)", "--upgrade": "upgrade",
             "--check": "(check_lock)", "--timeout": "timeout", "--as-of": "as_of",
+        },
+    ),
+    "runs": (
+        "runs",
+        {
+            "PIPELINE": "pipeline", "--result": "result", "--reference": "version", "--limit": "limit",
+            "--output": "(run_output)",
         },
     ),
     "affected": ("affected", {"REFERENCE": "reference", "--pipeline": "pipeline", "--as-of": "as_of"}),

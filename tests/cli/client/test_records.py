@@ -91,6 +91,10 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         "forest@1.0.0, invalid, known-invalid, pca 2.0.0 is known not to be valid for forest 1.0.0",
     ),
     "PipelineRecord": (lambda client: client.pipeline("iris"), "iris, pca->forest"),
+    "SetVerdict": (
+        lambda client: client.validate_pipeline("iris", exact_set=True).exact_set,
+        "unknown, not-run, no run says whether exactly these versions work together",
+    ),
     "RunRecord": (lambda client: client.runs("eval")[-1], "11: pytest -x passed, exit code 0"),
     "RecordedRun": (lambda client: client.record_run("eval", A_RUN), r"\d+: pytest -x passed, exit code 0, 0 links"),
     "SetHistory": (lambda client: client.set_history("eval", since=7, until=11), "eval, 7 to 11, 2 changes"),

@@ -1,10 +1,13 @@
 """The truth of a record is that of the question it answers, so that `if client.validate(...)` is a gate."""
 
+import time
+
 import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from tests.support.in_process import InProcessClient
+from tests.support.new_run import new_run
 
 
 @pytest.fixture
@@ -35,6 +38,24 @@ def test_a_verdict_is_true_only_if_it_is_valid(client: InProcessClient) -> None:
     client.push("scaler", b"mean")
     unknown = client.validate("scaler", "forest")
     assert (unknown.verdict, bool(unknown), bool(unknown.verdict)) == ("unknown", False, False)
+
+
+def test_waiting_for_an_exact_set_ends_when_a_run_fails(
+    client: InProcessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        assert len(waited) == 1, "the run has been recorded"
+        client.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0", result="failed"))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    found = client.wait("churn", seconds=60, exact_set=True)
+    assert found.exact_set is not None
+    assert (found.verdict, found.exact_set.basis, len(waited)) == ("invalid", "run-failed", 1)
+    client.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0"))
+    assert client.wait("churn", seconds=60, exact_set=True)
 
 
 def test_a_lock_that_no_longer_holds_is_false(client: InProcessClient) -> None:

@@ -18,6 +18,7 @@ FOUND = msgspec.structs.replace(
 def test_differences_are_rows_and_what_is_not_compared_is_noted(opstore: Opstore) -> None:
     row = "pca@1.0.0 -> forest\tvalid\tlink\tbecause\npca@1.0.0 -> environment\tvalid\tenvironment\tonly a warning\n"
     note = "not compared, as they record no libraries: forest@1.0.0\nthe pipeline churn is valid\n"
+    note += "forest has no version, so the pipeline can't be run\n"
     assert opstore("validate", "churn", "--env", validate_pipeline=FOUND) == (0, row, note)
     assert opstore("validate", "churn", "--env-file", "a.txt", "-q", validate_pipeline=FOUND)[:2] == (0, "valid\n")
 

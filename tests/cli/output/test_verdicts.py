@@ -50,7 +50,7 @@ def test_the_verdict_decides_the_exit_code(opstore: Opstore, verdict: str, words
     assert opstore("validate", "churn", *words, validate_pipeline=validation) == (
         code,
         f"pca@1.0.0 -> forest\t{verdict}\t{validation.edges[0].basis}\tbecause\n",
-        f"the pipeline churn is {said}\n",
+        f"the pipeline churn is {said}\nforest has no version, so the pipeline can't be run\n",
     )
     assert opstore("validate", "churn", "-q", *words, validate_pipeline=validation) == (code, f"{verdict}\n", "")
     got, out, err = opstore("validate", "churn", "--json", *words, validate_pipeline=validation)

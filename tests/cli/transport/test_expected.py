@@ -3,17 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.transport.test_api import VERSION, CannedClient, CannedResponse, json
+from tests.support.runs import a_run
 
 AT = {"registered_at": "2026-01-01T00:00:00Z", "position": 1}
 PCA, FOREST = {"op": "pca", "version": "1.0.0"}, {"op": "forest", "version": "2.0.0"}
 EDGE = {"upstream": PCA, "downstream": FOREST, "verdict": "valid", "basis": "link", "reason": "a link"}
 VALIDATION = {"verdict": "valid", "edges": [EDGE], "versions": [PCA, FOREST]}
-CHURN = VALIDATION | {"pipeline": "churn"}
+SET = f"sha256:{'a' * 64}"
+RUN = msgspec.to_builtins(a_run(set=SET))
+FAILED_RUN = RUN | {"result": "failed"}
+CHURN = VALIDATION | {"pipeline": "churn", "set": SET}
+RAN = CHURN | {"run": RUN}
+WHOLE = {"verdict": "valid", "basis": "run", "reason": "run 45 passed"}
+EXACT = RAN | {"exact_set": WHOLE}
 PIPELINE = {"name": "churn", "ops": ["pca", "forest"], "edges": [["pca", "forest"]], **AT}
 BESIDE = {"op": "beside", "version": "1.0.0"}
 LINK = {
@@ -58,6 +66,10 @@ def pipeline(client: CannedClient) -> object:
     return client.validate_pipeline("churn", use=["pca@1"])
 
 
+def exact_set(client: CannedClient) -> object:
+    return client.validate_pipeline("churn", exact_set=True)
+
+
 def waited(client: CannedClient) -> object:
     return client.wait("churn", seconds=0)
 
@@ -77,6 +89,17 @@ def registered(client: CannedClient) -> object:
 QUESTIONS: dict[str, tuple[Call, Any]] = {
     "edge": (edge, VALIDATION),
     "pipeline verdict": (pipeline, CHURN),
+    "pipeline that ran": (pipeline, RAN),
+    "exact set": (exact_set, EXACT),
+    "exact set that failed": (
+        exact_set,
+        CHURN
+        | {"run": FAILED_RUN, "verdict": "invalid", "exact_set": WHOLE | {"verdict": "invalid", "basis": "run-failed"}},
+    ),
+    "exact set that never ran": (
+        exact_set,
+        CHURN | {"verdict": "unknown", "exact_set": WHOLE | {"verdict": "unknown", "basis": "not-run"}},
+    ),
     "wait": (waited, CHURN),
     "resolution": (lambda client: client.resolve("churn"), RESOLUTION),
     "affected": (lambda client: client.affected("pca@1.0.0"), AFFECTED),
@@ -156,6 +179,9 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"versions": [PCA | {"version": "1.0.1"}, FOREST]},
         {"versions": [PCA, FOREST, OTHER]},
         {"pipeline": "churn"},
+        {"set": SET},
+        {"run": RUN},
+        {"exact_set": WHOLE},
     ],
     "pipeline verdict": [
         {"pipeline": "other"},
@@ -169,7 +195,32 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"versions": [PCA | {"version": "2.0.0"}, FOREST]} | edges_of({"upstream": PCA | {"version": "2.0.0"}}),
         {"versions": [PCA | {"version": None}, FOREST]} | edges_of({"upstream": PCA | {"version": None}}),
         edges_of({"upstream": OTHER}) | {"versions": [OTHER, FOREST]},
+        {"set": None},
+        {"exact_set": WHOLE, "run": RUN},
     ],
+    "pipeline that ran": [
+        {"run": RUN | change}
+        for change in (
+            {"set": f"sha256:{'b' * 64}"},
+            {"result": "unknown"},
+            {"versions": [PCA]},
+            {"versions": [PCA, FOREST, BESIDE]},
+            {"versions": [PCA, PCA | {"version": "1.0.1"}]},
+            {"versions": [PCA | {"version": "1.0.1"}, FOREST]},
+        )
+    ],
+    "exact set": [
+        {"exact_set": None},
+        {"run": None},
+        {"run": FAILED_RUN},
+        {"exact_set": WHOLE | {"basis": "not-run"}},
+        {"exact_set": WHOLE | {"basis": "run-failed"}},
+        {"exact_set": WHOLE | {"verdict": "unknown"}},
+        {"verdict": "unknown"},
+        {"exact_set": WHOLE | {"verdict": "unknown", "basis": "not-run"}, "verdict": "unknown"},
+    ],
+    "exact set that failed": [{"verdict": "valid"}, {"run": RUN}, {"exact_set": WHOLE, "verdict": "valid"}],
+    "exact set that never ran": [{"verdict": "valid"}, {"exact_set": WHOLE, "verdict": "valid"}],
     "wait": [{"pipeline": "other"}, {"edges": [], "versions": []}, edges_of(INVALID)],
     "resolution": [
         {"pipeline": "other"},

@@ -26,6 +26,8 @@ def _few_and_hostile(server: OpStoreServer) -> None:
     stores.few(server.store)
     stores.folders(server.store)
     stores.hostile(server.store)
+    stores.runs(server.store)
+    stores.hostile_run(server.store)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Stores for the tests of the page."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from benchmarks.filled import fill
 from opstore_daemon import OpStoreServer
@@ -8,6 +9,7 @@ from opstore_daemon.protocol.folder_format import END, FILE, FOLDER, LINK, Entry
 from opstore_daemon.protocol.records import Level
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
+from tests.support.new_run import new_run
 
 HOSTILE = "<b>bold</b><script>document.title='run'</script>&amp;{{ 7*7 }}\u202egnp.exe\u2066"
 SHOWN = HOSTILE.replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")  # on the page
@@ -45,6 +47,43 @@ def hostile(store: Store) -> None:
     store.link("op", "down@any", evidence=HOSTILE)
     store.yank("op@1.0.0", HOSTILE)
     store.register_pipeline("x" * 128, ["op", "down", "n" * 128])
+
+
+EVALUATION = """\
+loading cleaner, tokenizer, pca, random_forest
+   0%\r  50%\r 100%
+\x1b[32mauc 0.91\x1b[0m, at least 0.85 is needed
+"""
+
+
+def runs(store: Store) -> None:
+    """Add runs of the pipeline churn: one that passed, on valid versions, and one that failed, on the latest ones."""
+    edges = (("cleaner", "tokenizer"), ("tokenizer", "pca"), ("pca", "random_forest"))
+    fields: dict[str, Any] = {"edges": edges, "command": ("python", "evaluate.py", "--auc", "0.85")}
+    fields |= {"script_path": "evaluate.py", "commit": "1a2b3c4d5e6f"}
+    older = ("cleaner@1.1.0", "tokenizer@1.1.0", "pca@1.2.0", "random_forest@1.2.0")
+    newest = ("cleaner@1.1.0", "tokenizer@1.2.0", "pca@2.0.0", "random_forest@1.2.0")
+    store.record_run("churn", new_run(*older, output=EVALUATION, duration=74.2, **fields))
+    output = EVALUATION.replace("91", "52") + "AssertionError: 0.52 < 0.85\n"
+    store.record_run("churn", new_run(*newest, output=output, result="failed", duration=71.9, **fields))
+
+
+def hostile_run(store: Store) -> None:
+    """Add a run with hostile text in every place where its author may write."""
+    store.register_pipeline("y" * 128, ["op", "down"])
+    run = new_run(
+        "op@1.0.0",
+        "down@1.0.0",
+        edges=(("op", "down"),),
+        command=("sh", "-c", HOSTILE, "x" * 16000),
+        script_path=HOSTILE,
+        result="failed",
+        reason=HOSTILE,
+        output=f"{HOSTILE}\n{'x' * 100_000}\n",
+        output_size=3_000_000_000,
+        ci_url="javascript:alert(1)",
+    )
+    store.record_run("y" * 128, run)
 
 
 def folder_bytes(*entries: Entry | tuple[str, bytes]) -> bytes:

@@ -19,7 +19,14 @@ from tests.support.site import Site
 
 WIDTHS = [360, 800, 1440]
 
-FURTHER = {"yanked", "registered only", "nothing found", "as it was"}  # of pages of which there is another view
+FURTHER = {
+    "yanked",
+    "registered only",
+    "nothing found",
+    "as it was",
+    "runs",
+    "hostile run",
+}  # of pages of which there is another view
 OF_MANY_OPS = {
     "home": "/",
     "next page": "/?after=op_0049",

@@ -6,6 +6,7 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.store.store import Store
+from tests.support.new_run import new_run
 
 # In a store with a pipeline pca, forest, where pca 1.0.0 has the tag dev and pca 1.0.1 is yanked.
 CHANGES: dict[str, Callable[[Store], object]] = {
@@ -20,6 +21,8 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "yank": lambda store: store.yank("pca@1.0.0", "broken"),
     "unyank": lambda store: store.unyank("pca@1.0.1"),
     "level": lambda store: store.set_op("pca", compat="minor"),
+    "run": lambda store: store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0")),
+    "run that failed": lambda store: store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0", result="failed")),
 }
 OTHERS: dict[str, Callable[[Store], object]] = {
     "nothing": lambda store: store.ops(),

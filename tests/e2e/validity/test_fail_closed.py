@@ -22,7 +22,8 @@ def test_a_push_without_bump_is_not_valid_until_somebody_validates_it(deployed: 
     assert deployed.run("validate", "churn") == (
         1,
         f"pca@1.0.1 -> forest@1.0.0\tinvalid\tnot-validated\t{reason}\n",
-        "the pipeline churn is invalid\n",
+        "the pipeline churn is invalid\n"
+        "no run says whether exactly these versions work together: opstore verify churn --run CMD\n",
     )
     assert deployed.do("pull", "pca", "--valid-for", "forest", "-q") == "pca@1.0.0"
     assert deployed.run("link", "pca", "forest", "--evidence", "run 18") == (

@@ -39,7 +39,8 @@ def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deplo
     machine = deployed
     refused = "embedder 3.0.0 is not validated for forest 3.0.0; last validated: 2.0.0 for forest 2.0.0"
     code, out, err = machine.run("validate", "churn")
-    assert (code, err) == (1, "the pipeline churn is invalid\n")
+    never_ran = "no run says whether exactly these versions work together: opstore verify churn --run CMD\n"
+    assert (code, err) == (1, f"the pipeline churn is invalid\n{never_ran}")
     assert f"embedder@3.0.0 -> forest@3.0.0\tinvalid\tnot-validated\t{refused}\n" in out
     assert machine.run("affected", "embedder") == (
         1,
@@ -239,6 +240,7 @@ def test_a_verdict_as_markdown_is_a_table(deployed: Machine) -> None:
     assert code == 1
     lines = out.splitlines()
     assert lines[0] == "**`churn`: ❌ invalid**"
-    assert lines[2:4] == ["| upstream | downstream | verdict | basis | reason |", "| --- | --- | --- | --- | --- |"]
-    assert all(line.count("|") == 6 for line in lines[2:])
+    assert lines[2:4] == ["No run says whether exactly these versions work together.", ""]
+    assert lines[4:6] == ["| upstream | downstream | verdict | basis | reason |", "| --- | --- | --- | --- | --- |"]
+    assert all(line.count("|") == 6 for line in lines[4:])
     assert isinstance(deployed.cwd, Path)
