@@ -62,7 +62,7 @@ class Changes:
         op, merged = self._target(path, options)
         if mode == "xb":
             self._check_new(path)
-        return OpStoreWriter(self, path, op, merged, mode, block_size=block_size, autocommit=autocommit)
+        return OpStoreWriter(self, path, op, merged, block_size=block_size, autocommit=autocommit)
 
     def _check_new(self, path: str) -> None:
         try:

@@ -22,7 +22,7 @@ def strip(path: str) -> str:
     """
     path = path.removeprefix(f"{PROTOCOL}://").removeprefix(f"{PROTOCOL}::").strip("/")
     op, _, rest = path.partition("/")
-    return rest if op and rest.startswith(f"{op}@") else path
+    return rest if op and "@" not in op and rest.startswith(f"{op}@") else path
 
 
 def parse(path: str) -> tuple[Reference, str]:

@@ -11,6 +11,7 @@ class Patterns:
     """A mixin of the file system, before AbstractFileSystem."""
 
     _find: Any
+    find: Any
     _strip_protocol: Any
 
     def glob(self, path: str, maxdepth: int | None = None, **options: Any) -> Any:
@@ -32,8 +33,12 @@ class Patterns:
         found: set[str] = set()
         literal = options.pop("assume_literal", False)
         for each in map(self._strip_protocol, [path] if isinstance(path, str | os.PathLike) else path):
+            if paths.is_glob(each) and not literal:
+                found.update(super().expand_path([each], recursive, maxdepth, **options))  # type: ignore[misc]
+                continue
             if recursive and paths.is_reference(each):
                 each = str(self._find(each)[0])
-            options["assume_literal"] = literal or not paths.is_glob(each)
-            found.update(super().expand_path([each], recursive, maxdepth, **options))  # type: ignore[misc]
+            found.add(each)
+            if recursive:
+                found.update(self.find(each, maxdepth=maxdepth, withdirs=True, **options))
         return sorted(found)

@@ -126,12 +126,18 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
         return data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reopen, (fs, path, *others) = super().__reduce__()
-        _, slash, member = path.partition("/")
-        return reopen, (fs, f"{self.version}{slash}{member}", *others)  # the same version, whatever is the latest then
+        _, slash, member = self.path.partition("/")
+        # The same version, whatever is the latest then.
+        return _reopen, (self.fs, f"{self.version}{slash}{member}", self.blocksize, self.loc)
 
     def close(self) -> None:
         """Close the file."""
         if (local := getattr(self, "_local", None)) is not None:
             local.close()
         super().close()
+
+
+def _reopen(fs: Any, path: str, block_size: int, position: int) -> OpStoreReader:
+    file: OpStoreReader = fs.open(path, "rb", block_size=block_size)
+    file.seek(position)
+    return file

@@ -49,11 +49,11 @@ class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
     version: Pushed | None = None
     _is_whole = False
 
-    def __init__(self, fs: Any, path: str, op: str, options: dict[str, Any], mode: str, **others: Any) -> None:
+    def __init__(self, fs: Any, path: str, op: str, options: dict[str, Any], **others: Any) -> None:
         # An exception that is being handled now is no failure of what is written.
         self._handled = sys.exc_info()[1]
         self._op, self._options, self._files = op, options, ExitStack()
-        super().__init__(fs, path, mode, **others)
+        super().__init__(fs, path, "wb", **others)
 
     def _initiate_upload(self) -> None:
         self._file: BinaryIO = self._files.enter_context(temporary_file())
@@ -61,8 +61,6 @@ class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
     def _upload_chunk(self, final: bool = False) -> None:
         self._file.write(self.buffer.getbuffer())
         self._is_whole = final
-        if final and self.autocommit:
-            self.commit()
 
     def commit(self) -> None:
         """Store the version; in a transaction of the file system, this is at its end."""
@@ -91,8 +89,11 @@ class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
             return
         try:
             super().close()
+            if self.autocommit:
+                self.commit()
         finally:
-            if not self._is_whole or self.autocommit:
+            self.closed = True
+            if self.autocommit:
                 self._files.close()
 
     def __exit__(self, kind: Any, failure: BaseException | None, trace: Any) -> None:

@@ -24,7 +24,7 @@ from tests.support.markdown import ROOT
 from tests.support.servers import ADMIN_TOKEN
 
 RUN_ID = "2026-11-30T10.00.00.000Z"
-RUN = {"run_id": RUN_ID, "pipeline_names": ["train"]}
+RUN: dict[str, Any] = {"run_id": RUN_ID, "pipeline_names": ["train"]}
 EVIDENCE = "Kedro run 2026-11-30T10.00.00.000Z of the pipeline train"
 
 
@@ -56,15 +56,16 @@ def run(
     catalog: DataCatalog,
     hooks: OpStoreHooks | None = None,
     runner: AbstractRunner | None = None,
+    run_id: str = RUN_ID,
 ) -> None:
     """Run a pipeline as `kedro run` does, with its hooks."""
     manager = _create_hook_manager()
     _register_hooks(manager, (hooks or OpStoreHooks(),))
     made = pipeline(nodes)
-    told: dict[str, Any] = {"run_params": RUN, "pipeline": made, "catalog": catalog}
+    told: dict[str, Any] = {"run_params": {**RUN, "run_id": run_id}, "pipeline": made, "catalog": catalog}
     manager.hook.before_pipeline_run(**told)
     try:
-        results = (runner or SequentialRunner()).run(made, catalog, manager, run_id=RUN_ID)
+        results = (runner or SequentialRunner()).run(made, catalog, manager, run_id=run_id)
     except Exception as error:
         manager.hook.on_pipeline_error(error=error, **told)
         raise
@@ -137,7 +138,7 @@ def test_a_run_links_what_it_saved_to_what_that_was_made_from(
     }
     assert {each.evidence for each in client.links()} == {EVIDENCE}
     entries = len(client.log())
-    run(nodes, catalog, runner=runner())
+    run(nodes, catalog, runner=runner(), run_id="2026-12-01T10.00.00.000Z")
     assert len(client.log()) == entries  # the same versions, which are linked already
 
 

@@ -37,6 +37,7 @@ def test_each_selector_survives_fsspec_upath_and_kedro(selector: str) -> None:
         ("pca/pca@1.0.0", "pca@1.0.0"),
         ("opstore://pca/pca@1.0.0/a/b", "pca@1.0.0/a/b"),
         ("pca@latest/pca@1.0.0", "pca@latest/pca@1.0.0"),
+        ("pca@1.0.0/pca@1.0.0@x", "pca@1.0.0/pca@1.0.0@x"),
         ("opstore://", ""),
         ("opstore:///", ""),
     ],

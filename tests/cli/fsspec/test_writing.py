@@ -1,5 +1,6 @@
 """Writing: a version when the file is closed, nothing if anything fails, and no change of what is stored."""
 
+import errno
 import gc
 import gzip
 import io
@@ -186,6 +187,21 @@ def test_a_push_that_fails_is_raised_by_close(
         f.write(b"trees")
     assert f.closed
     assert stored(client) == []
+
+
+@pytest.mark.parametrize("size", [5, 3 * 1024 * 1024])
+def test_a_full_disk_of_temporary_files_stores_nothing(
+    client: CountingClient, fs: OpStoreFileSystem, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = Full()
+    monkeypatch.setattr(formats, "TemporaryFile", lambda: full)
+    with pytest.raises(OSError, match="No space left"), fs.open("forest", "wb", block_size=1024 * 1024) as file:
+        file.write(b"x" * size)
+    assert (file.closed, full.closed, stored(client)) == (True, True, [])
 
 
 def test_the_options_of_a_write_are_those_of_a_push(client: CountingClient, fs: OpStoreFileSystem) -> None:
