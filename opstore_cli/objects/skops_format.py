@@ -14,6 +14,10 @@ from opstore_cli.objects.libraries import modules_of, require
 
 SCHEMA = "schema.json"
 
+_SEARCH_TREES = ("sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree")
+_COUNTERS = slice(7, 11)  # of the state of a search tree: n_trims, n_leaves, n_splits and n_calls
+_VECTORIZERS, _ADDRESS = "sklearn.feature_extraction.text", "_stop_words_id"
+
 
 def _skops() -> Any:
     return require("skops.io", "skops", "the format skops")
@@ -35,7 +39,9 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
         members = [info for info in given.infolist() if info.filename != SCHEMA]
         names = {info.filename: f"{n}{PurePosixPath(info.filename).suffix}" for n, info in enumerate(members)}
         schema = _Schema(names)
-        described = json.loads(given.read(SCHEMA), object_hook=schema.rewrite)
+        # Twice: what is left out shall not count among the ids.
+        lasting = json.dumps(json.loads(given.read(SCHEMA), object_hook=_without_traces))
+        described = json.loads(lasting, object_hook=schema.rewrite)
         for info in members:
             with (
                 given.open(info) as source,
@@ -49,19 +55,39 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
     return schema.modules
 
 
+def _without_traces(node: dict[str, Any]) -> dict[str, Any]:
+    """Take out of a node of a schema what differs after each fit, or after each use, of the same model.
+
+    That is the address of the stop words of a text vectorizer, which scikit-learn compares to check them only once, and
+    the statistics of the queries of a search tree.
+    """
+    module, content = node.get("__module__"), node.get("content")
+    if node.get("__loader__") != "ObjectNode" or not isinstance(module, str) or not isinstance(content, dict):
+        return node
+    if module in _SEARCH_TREES:
+        for counter in content["content"][_COUNTERS]:
+            counter["content"] = "0"
+    elif module == _VECTORIZERS and _ADDRESS in content["content"]:
+        place = list(content["content"]).index(_ADDRESS)
+        del content["content"][_ADDRESS], content["key_types"]["content"][place]
+    return node
+
+
 class _Schema:
     """Rewrites the schema of a skops file with new object ids and member names, and collects its modules."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self._files = files
         self.modules: set[str] = set()
-        self._ids: dict[int, int] = {}
+        self._ids: dict[object, int] = {}
 
     def rewrite(self, node: dict[str, Any]) -> dict[str, Any]:
         """Rewrite one object of the JSON document. skops wraps the user's dicts, so they are not mistaken for one."""
         known, file, module, kind = (node.get(key) for key in ("__id__", "file", "__module__", "__class__"))
         if isinstance(known, int):
-            node["__id__"] = self._ids.setdefault(known, len(self._ids) + 1)
+            # Whether two equal numbers or texts are one object depends on how they were made.
+            single = object() if node.get("__loader__") == "JsonNode" else known
+            node["__id__"] = self._ids.setdefault(single, len(self._ids) + 1)
         if isinstance(file, str) and file in self._files:
             node["file"] = self._files[file]
         if isinstance(module, str) and isinstance(kind, str):

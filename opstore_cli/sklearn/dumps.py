@@ -8,7 +8,6 @@ from typing import Any
 
 from opstore_cli.objects import formats
 from opstore_cli.objects.format import Format, UntrustedFound, type_name
-from opstore_cli.sklearn import estimators
 from opstore_daemon.protocol import errors
 
 _OTHER = "pass format='cloudpickle', which stores nearly any object (loading it runs the code in it)"
@@ -60,13 +59,13 @@ class Dumps:
     def digest(self, obj: Any) -> str:
         """Return the digest of the bytes of a small object. Raises what a dump raises."""
         file = io.BytesIO()
-        formats.dump(self.format, estimators.without_address(obj), file)
+        formats.dump(self.format, obj, file)
         return f"sha256:{hashlib.sha256(file.getbuffer()).hexdigest()}"
 
 
 def _dump(chosen: Format, what: str, obj: Any, file: Any) -> dict[str, str]:
     try:
-        return formats.dump(chosen, estimators.without_address(obj), file)
+        return formats.dump(chosen, obj, file)
     except errors.ObjectRefused as error:
         raise _refused(what, obj, str(error.details["reason"]), _OTHER) from error
 

@@ -5,9 +5,10 @@ from typing import Any
 from opstore_cli.objects.format import type_name
 from opstore_cli.objects.libraries import require
 
-# What `fit` sets even if an estimator learns nothing. The structure of a pipeline has it.
-_REMNANTS = frozenset({"n_features_in_", "feature_names_in_", "_n_features_out", "_sklearn_output_config"})
-_ADDRESS = "_stop_words_id"  # of text vectorizers: where their list of stop words is in memory
+# What `fit` or `transform` sets even if an estimator learns nothing. The structure of a pipeline has it.
+_REMNANTS = frozenset(
+    {"n_features_in_", "feature_names_in_", "_n_features_out", "_sklearn_output_config", "_stop_words_id"}
+)
 
 
 def library(module: str) -> Any:
@@ -84,18 +85,6 @@ def features_out(estimator: Any) -> int | None:
 def clone(estimator: Any) -> Any:
     """Return an unfitted copy with the same parameters. It may raise anything: classes of users are called."""
     return estimator if is_passed(estimator) else library("sklearn.base").clone(estimator)
-
-
-def without_address(estimator: Any) -> Any:
-    """Return the estimator, or a shallow copy without the address in memory that scikit-learn keeps in it.
-
-    With it, the same texts would give other bytes at every fit. scikit-learn only compares it, to check something once.
-    """
-    if _ADDRESS not in getattr(estimator, "__dict__", {}):
-        return estimator
-    copied = copied_without_init(estimator)
-    del copied.__dict__[_ADDRESS]
-    return copied
 
 
 def copied_without_init(estimator: Any) -> Any:

@@ -1,5 +1,6 @@
 """Load a pipeline: choose its versions, load each, and put them together."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from opstore_cli.objects import LibraryWarning, environment
 from opstore_cli.output.escaping import escape_controls
 from opstore_cli.output.user_warnings import warn_caller
 from opstore_cli.sklearn import SkippedVersionsWarning, assembling, estimators, structure
+from opstore_cli.sklearn.client_argument import check_client
 from opstore_cli.sklearn.naming import Names
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
@@ -34,6 +36,7 @@ def load(
     trusted: Sequence[str | type] | None,
 ) -> Any:
     """Load a pipeline: see `opstore_cli.sklearn.load_pipeline`."""
+    check_client(client)
     pipeline = PipelineName.parse(arguments.text("name", name))
     used = arguments.references("use", use or ())
     types = assembling.with_harmless(trusted)
@@ -111,14 +114,17 @@ def _load(
 ) -> Any:
     structural = _structure(pipeline, versions)
     stored = [version for version in versions if version.digest is not None]
-    _warn_about_libraries(pipeline, stored)
+    differ = _warn_about_libraries(pipeline, stored)
     objects: dict[str, Any] = {}
     untrusted: dict[str, list[str]] = {}
-    for version in stored:
-        try:
-            objects[version.op] = client._load_version(version, allow_pickle, trusted)
-        except errors.UntrustedTypes as error:
-            untrusted[version.op] = str(error.details["types"]).split(", ")
+    with warnings.catch_warnings():
+        if differ:  # scikit-learn would say so again for each of its objects
+            warnings.simplefilter("ignore", estimators.library("sklearn.exceptions").InconsistentVersionWarning)
+        for version in stored:
+            try:
+                objects[version.op] = client._load_version(version, allow_pickle, trusted)
+            except errors.UntrustedTypes as error:
+                untrusted[version.op] = str(error.details["types"]).split(", ")
     if untrusted:
         raise assembling.untrusted(untrusted, pipeline)
     document = objects.pop(structural.op)
@@ -138,10 +144,11 @@ def _structure(pipeline: PipelineName, versions: Sequence[VersionRecord]) -> Ver
     raise errors.PipelineNotSaved(pipeline=pipeline, op=op)
 
 
-def _warn_about_libraries(pipeline: PipelineName, versions: Sequence[VersionRecord]) -> None:
-    """Issue one warning for all versions whose libraries differ from the installed ones."""
+def _warn_about_libraries(pipeline: PipelineName, versions: Sequence[VersionRecord]) -> bool:
+    """Issue one warning for all versions whose libraries differ from the installed ones; return whether any does."""
     here = environment.installed()
     found = {each for version in versions for each in environment.compare(here, version.format, version.libraries)}
     if found:
         worst_first = sorted(found, key=lambda each: (environment.SEVERITIES.index(each.severity), each[:2]))
         warn_caller(LibraryWarning(pipeline, tuple(worst_first)))
+    return bool(found)

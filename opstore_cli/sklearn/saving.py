@@ -11,6 +11,7 @@ from opstore_cli.objects import formats
 from opstore_cli.objects.format import Format, type_name
 from opstore_cli.output.user_warnings import warn_caller
 from opstore_cli.sklearn import estimators, structure
+from opstore_cli.sklearn.client_argument import check_client
 from opstore_cli.sklearn.dumps import Dump, Dumps
 from opstore_cli.sklearn.graph import Graph, Step
 from opstore_cli.sklearn.naming import step_name
@@ -27,6 +28,7 @@ FORMATS = ("skops", "joblib", "cloudpickle", "pickle")
 
 def save(client: "BaseOpStoreClient", name: str, fitted: Any, format_name: str) -> SavedPipeline:
     """Save a pipeline: see `opstore_cli.sklearn.save_pipeline`."""
+    check_client(client)
     pipeline = PipelineName.parse(arguments.text("name", name))
     chosen = _format(arguments.text("format", format_name))
     _check_is_pipeline(fitted)

@@ -52,11 +52,11 @@ class Taken:
         return (estimator if step.stateless else str(step.op)), self.graph.add(step, inputs)
 
     def _take_pipeline(self, pipeline: Any, path: Path, flow: Flow) -> tuple[Any, Flow]:
-        hollow = estimators.copied_without_init(pipeline)
-        hollow.steps = []
+        hollow, steps = estimators.copied_without_init(pipeline), []
         for name, estimator in pipeline.steps:
             kept, flow = self._take(estimator, (*path, name), flow)
-            hollow.steps.append((name, kept))
+            steps.append((name, kept))
+        hollow.steps = type(pipeline.steps)(steps)  # a list or a tuple
         _check_features(pipeline.steps, path)
         return hollow, flow
 
@@ -159,7 +159,7 @@ class _Putting:
         if len(path) > MAX_DEPTH or self._count > MAX_PLACES:
             raise Damaged(f"it is nested more than {MAX_DEPTH} levels deep, or has more than {MAX_PLACES} places")
         if estimators.is_pipeline(kept):
-            kept.steps = [(name, self.put(each, (*path, name))) for name, each in kept.steps]
+            kept.steps = type(kept.steps)([(name, self.put(each, (*path, name))) for name, each in kept.steps])
             return kept
         if estimators.is_union(kept):
             kept.transformer_list = [(name, self.put(each, (*path, name))) for name, each in kept.transformer_list]

@@ -9,6 +9,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import sklearn.base
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -17,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_is_fitted
 
 from opstore_cli import LibraryWarning, OpStoreClient
+from opstore_cli.objects import libraries
 from opstore_cli.sklearn import SkippedVersionsWarning, load_pipeline, save_pipeline
 from opstore_daemon.protocol import errors
 from tests.cli.sklearn.models import (
@@ -225,6 +227,16 @@ def test_other_libraries_are_one_warning_for_all_steps(client: OpStoreClient) ->
     assert str(caught[0].message).startswith("p was saved with scikit-learn 0.24.2 (here ")
 
 
+def test_an_older_scikit_learn_is_one_warning(client: OpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sklearn.base, "__version__", "1.2.3")
+        patched.setattr(libraries, "installed", lambda name: "1.2.3" if name == "scikit-learn" else None)
+        save_pipeline(client, "p", scaled())
+    with pytest.warns() as caught:
+        load_pipeline(client, "p")
+    assert [warning.category for warning in caught] == [LibraryWarning]
+
+
 def test_a_pipeline_of_other_ops_is_no_saved_pipeline(client: OpStoreClient) -> None:
     client.save("a", {"x": 1})
     client.save("b", {"x": 2}, valid_with=["a"])
@@ -262,6 +274,14 @@ def test_a_structure_that_somebody_else_wrote_is_refused(client: OpStoreClient, 
     with pytest.raises(errors.NotLoaded) as caught:
         load_pipeline(client, "p", latest=True, allow_pickle=True)
     assert reason in caught.value.text
+
+
+@pytest.mark.parametrize("client", [None, "iris", OpStoreClient])
+def test_the_client_comes_first(client: Any) -> None:
+    for call in (save_pipeline, load_pipeline):
+        with pytest.raises(TypeError, match="client must be an OpStoreClient, not a ") as caught:
+            call(client, "p", None)
+        assert caught.value.__notes__[0].startswith("the client comes first: save_pipeline(client, name, fitted)")
 
 
 def test_what_excludes_each_other_is_a_wrong_call(client: OpStoreClient) -> None:

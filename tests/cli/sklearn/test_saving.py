@@ -6,14 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsTransformer
 from sklearn.pipeline import Pipeline
 
 from opstore_cli import OpStoreClient
 from opstore_cli.sklearn import load_pipeline, save_pipeline
 from opstore_daemon.protocol import errors
 from tests.cli.sklearn.models import CLASSES, FEATURES, FRAME, TREE, branches, pca_and_forest, scaled
+
+TREES = ["sklearn.metrics._dist_metrics.EuclideanDistance64", "sklearn.neighbors._kd_tree.KDTree"]
 
 
 def test_each_step_is_an_op_linked_with_what_it_was_fitted_with(client: OpStoreClient) -> None:
@@ -67,6 +72,35 @@ def test_a_text_vectorizer_that_is_fitted_again_on_the_same_texts_is_unchanged(c
         assert [version.created for version in save_pipeline(client, "mood", fitted)] == [created] * 3
         assert (load_pipeline(client, "mood").predict_proba(texts) == fitted.predict_proba(texts)).all()
     assert fitted[0]._stop_words_id, "the fitted object stays as it was"
+
+
+def test_a_pipeline_that_was_used_or_loaded_is_unchanged(client: OpStoreClient) -> None:
+    """scikit-learn counts the queries of a search tree, and its numbers are other objects after a load."""
+    steps = [("neighbours", KNeighborsTransformer(n_neighbors=5)), ("classify", KNeighborsClassifier())]
+    fitted = Pipeline([*steps[:1], ("reduce", TruncatedSVD(2, random_state=0)), *steps[1:]]).fit(FEATURES, CLASSES)
+    save_pipeline(client, "p", fitted)
+    fitted.predict(FEATURES[:7])
+    loaded = load_pipeline(client, "p", trusted=TREES)
+    loaded.predict(FEATURES[:9])
+    for same in (fitted, loaded):
+        assert not any(version.created for version in save_pipeline(client, "p", same))
+
+
+def test_what_transforming_leaves_in_a_step_without_state_is_not_saved(client: OpStoreClient) -> None:
+    texts, classes = ["a good day", "a bad night", "good", "bad"], [1, 0, 1, 0]
+    hashed = HashingVectorizer(n_features=8, stop_words=["a"])
+    fitted = Pipeline([("words", hashed), ("classify", LogisticRegression())]).fit(texts, classes)
+    saved = save_pipeline(client, "p", fitted)
+    fitted.predict(texts)
+    assert saved["words"].digest is None
+    assert not any(version.created for version in save_pipeline(client, "p", fitted))
+
+
+@pytest.mark.parametrize("make", [lambda: PoissonRegressor(), lambda: GradientBoostingRegressor(n_estimators=2)])
+def test_a_regressor_that_was_loaded_has_the_same_bytes(client: OpStoreClient, make: Any) -> None:
+    save_pipeline(client, "p", Pipeline([("regress", make())]).fit(FEATURES, CLASSES))
+    loaded = load_pipeline(client, "p", trusted=TREE)
+    assert not any(version.created for version in save_pipeline(client, "p", loaded))
 
 
 def test_a_step_without_state_is_registered_and_what_surrounds_it_is_linked(client: OpStoreClient) -> None:
