@@ -100,8 +100,6 @@ def validate(
     check_exclusive(wait=wait, as_of=as_of)
     check_exclusive(env=env, env_file=env_file)
     found = _validate(session, subject, use, exact_set, wait, as_of, env_file or env)
-    if found.uncompared and not session.out.json:
-        session.out.note(f"not compared, as they record no libraries: {', '.join(map(str, found.uncompared))}")
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
@@ -115,6 +113,8 @@ def validate(
         whole = found.exact_set
         rows.append((EXACT_SET, verdict_cell(whole.verdict, whole.basis), whole.basis, whole.reason))
     session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "BASIS", "REASON"), rows))
+    if found.uncompared and not session.out.json:
+        session.out.note(f"not compared, as they record no libraries: {', '.join(map(str, found.uncompared))}")
     if not session.out.json and found.pipeline is not None:
         session.out.note(f"the pipeline {found.pipeline} is {results.VERDICTS[found.verdict]}")
         session.out.note(describe_set(found, use, as_of))
