@@ -18,7 +18,7 @@ from tests.support.markdown import ROOT, blocks, read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 
-GITHUB, GITLAB, NIGHTLY, PRE_COMMIT = (
+NIGHTLY, GITHUB, GITLAB, PRE_COMMIT = (
     yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml")
 )
 ACTION = "OWNER/opstore@COMMIT"
