@@ -105,12 +105,13 @@ def _none(pipeline: PipelineName | None, result: str | None, reference: Referenc
     """Return a sentence that says which runs there are none of."""
     which = "".join(
         (
-            "no runs" if result is None else f"no {result} runs",
+            "no runs",
             f" of {pipeline}" if pipeline is not None else "",
             f" with {reference}" if reference is not None else "",
+            f" with the result {result}" if result is not None else "",
         )
     )
-    return f"{which} yet: opstore verify {pipeline or 'PIPELINE'} --run CMD records one"
+    return f"{which} yet: opstore verify {pipeline or 'PIPELINE'} --run CMD"
 
 
 def _print_output(session: Session, position: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from opstore_cli.output.cells import STYLES, Cell, marked_verdict
 from opstore_daemon.protocol.records import EdgeVerdict, Validation
 from opstore_daemon.protocol.records.runs import command_text
+from opstore_daemon.protocol.records.short_text import one_line
 from opstore_daemon.protocol.reference_text import format_reference
 
 _ARROWS = {"valid": "-->", "invalid": "--x", "unknown": "-.->", "not-validated": "-.-x"}
@@ -72,7 +73,8 @@ def _set_line(validation: Validation) -> str:
         return f"**Exactly these versions: {_WORDS[whole.verdict]}** ({whole.basis}): {_code(whole.reason)}"
     if run is None:
         return "No run says whether exactly these versions work together."
-    return f"Run {run.position} {run.result} with exactly these versions: {_code(command_text(run.command))}"
+    why = "" if run.result == "passed" else f" ({_code(one_line(run.reason))})"
+    return f"Run {run.position} {run.result} with exactly these versions: {_code(command_text(run.command))}{why}"
 
 
 def _of(signs: Mapping[str, str], edge: EdgeVerdict) -> str:

@@ -15,7 +15,9 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return how long something took, in two units at most: `0.3 s`, `42 s`, `2 min 5 s`, `3 h 20 min`."""
+    """Return how long something took, in two units at most: `0.02 s`, `3.2 s`, `42 s`, `2 min 5 s`, `3 h 20 min`."""
+    if seconds < 0.95:
+        return f"{seconds:.2f} s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

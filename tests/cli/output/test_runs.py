@@ -99,6 +99,8 @@ def test_a_comment_in_markdown_says_whether_exactly_these_versions_ran(opstore: 
     assert set_line(a_set(None)) == "No run says whether exactly these versions work together."
     assert set_line(a_set(a_run())) == "Run 45 passed with exactly these versions: `pytest -q`"
     assert set_line(a_set(a_run(), "run")) == "**Exactly these versions: ✅ valid** (run): `as a whole`"
+    failed = set_line(a_set(a_run(result="failed", reason="exit code 1")))
+    assert failed == "Run 45 failed with exactly these versions: `pytest -q` (`exit code 1`)"
     hostile = set_line(a_set(a_run(command=("`<b>`", "a|b", "\x1b[31m"))))
     assert hostile == "Run 45 passed with exactly these versions: ``'`<b>`' 'a``&#124;`b' '�[31m'`"
 
@@ -129,9 +131,9 @@ def test_runs_on_a_terminal_fit_its_width_whatever_the_command_is(
 
 @pytest.mark.usefixtures("terminal")
 def test_an_empty_list_of_runs_says_which_and_how_to_record_one(opstore: Opstore) -> None:
-    said = "no failed runs of churn with pca@1.0.0 yet: opstore verify churn --run CMD records one\n"
+    said = "no runs of churn with pca@1.0.0 with the result failed yet: opstore verify churn --run CMD\n"
     assert opstore("runs", "churn", "--result", "failed", "--reference", "pca@1.0.0", runs=[]) == (0, "", said)
-    assert opstore("runs", runs=[]) == (0, "", "no runs yet: opstore verify PIPELINE --run CMD records one\n")
+    assert opstore("runs", runs=[]) == (0, "", "no runs yet: opstore verify PIPELINE --run CMD\n")
 
 
 # --- what a run printed -----------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ def test_the_output_is_that_of_one_run(opstore: Opstore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.0, "0.0 s"), (9.94, "9.9 s"), (59.6, "1 min 0 s"), (3725.0, "1 h 2 min")]
+    ("seconds", "shown"), [(0.021, "0.02 s"), (9.94, "9.9 s"), (59.6, "1 min 0 s"), (3725.0, "1 h 2 min")]
 )
 def test_the_duration_of_a_run_is_short_on_a_terminal(opstore: Opstore, seconds: float, shown: str) -> None:
     assert format_duration(seconds) == shown

@@ -216,6 +216,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"exact_set": WHOLE | {"basis": "not-run"}},
         {"exact_set": WHOLE | {"basis": "run-failed"}},
         {"exact_set": WHOLE | {"verdict": "unknown"}},
+        {"exact_set": WHOLE | {"verdict": "unknown"}, "verdict": "unknown"},
         {"verdict": "unknown"},
         {"exact_set": WHOLE | {"verdict": "unknown", "basis": "not-run"}, "verdict": "unknown"},
     ],
