@@ -22,6 +22,7 @@ from opstore_daemon.protocol.records import (
     Compat,
     Level,
     Lock,
+    NewBisection,
     NewRun,
     OpVersion,
     Otherwise,
@@ -275,6 +276,13 @@ def new_run(name: str, value: Any) -> NewRun:
     return value
 
 
+def new_bisection(name: str, value: Any) -> NewBisection:
+    """Return the bisection. Raises InvalidArgument."""
+    if not isinstance(value, NewBisection):
+        raise _invalid(name, "a NewBisection", value, advice="client.bisect(pipeline, command) searches and records it")
+    return value
+
+
 def result(name: str, value: Any) -> str:
     """Return the result of a run. Raises InvalidArgument."""
     return _word(name, value, get_args(RunResult))
@@ -371,6 +379,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("limit", "position"), count),
     "command": texts_in_order,
     "new_run": new_run,
+    "new_bisection": new_bisection,
     "result": result,
     **dict.fromkeys(("as_of", "since", "until"), time),
     "subversions": subversions,

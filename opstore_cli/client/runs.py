@@ -1,6 +1,7 @@
-"""Runs of commands on sets of versions: record them, list them, read their output."""
+"""Runs of commands on sets of versions, how sets changed, and bisections: record them and list them."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -10,7 +11,17 @@ from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import MAX_OUTPUT
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs, SetHistory
+from opstore_daemon.protocol.records import (
+    BisectionRecord,
+    Bisections,
+    NewBisection,
+    NewRun,
+    RecordedRun,
+    RunRecord,
+    RunResult,
+    Runs,
+    SetHistory,
+)
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.times import When
 from opstore_daemon.protocol.version_sets import command_digest
@@ -19,7 +30,7 @@ MAX_OUTPUT_SIZE = 4 * MAX_OUTPUT  # bytes: UTF-8 has at most four for a characte
 
 
 class RunsMixin(ApiMixin):
-    """The verbs about runs."""
+    """The verbs about runs and bisections."""
 
     def record_run(self, pipeline: str, new_run: NewRun) -> RecordedRun:
         """Record a run of a command on a set of versions of a pipeline; `verify` calls it.
@@ -48,7 +59,7 @@ class RunsMixin(ApiMixin):
             >>> recorded.links
             ()
         """
-        name, checked = PipelineName.parse(pipeline), _checked(new_run)
+        name, checked = PipelineName.parse(pipeline), _checked(new_run, NewRun)
         path = routes.path(routes.NEW_RUNS, pipeline=name)
         recorded = self._api.request("POST", path, RecordedRun, body=checked)
         return self._api.expect(recorded, expected.is_recorded_run(recorded, name, checked), f"a run of {name}")
@@ -182,12 +193,68 @@ class RunsMixin(ApiMixin):
         path = routes.path(routes.RUN_OUTPUT, run=str(position))
         return self._api.text(path, MAX_OUTPUT_SIZE)
 
+    def record_bisection(self, pipeline: str, new_bisection: NewBisection) -> BisectionRecord:
+        """Record which entry of the journal broke a pipeline; `bisect` calls it.
 
-def _checked(new_run: NewRun) -> NewRun:
-    """Return the run with typed values; raise what the daemon would raise, before anything is sent."""
+        Args:
+            pipeline: the name of the pipeline.
+            new_bisection: the command, the positions between which it searched, and what it found.
+
+        Returns:
+            BisectionRecord: the entry that broke the pipeline, and the last good set.
+
+        Raises:
+            PipelineNotFound: there is no such pipeline.
+            PipelineChanged: the pipeline was registered again meanwhile.
+            InvalidRequest: the positions are out of order, or an entry changed no latest version.
+            TooMuchWork: the ops have too many versions.
+
+        Examples:
+            >>> bisection = client.record_bisection("iris", found)
+            >>> bisection
+            <BisectionRecord iris, broken by pca 2.0.0, position 4>
+            >>> [str(version) for version in bisection.last_good_versions]
+            ['pca@1.0.0', 'forest@1.0.0']
+        """
+        name, checked = PipelineName.parse(pipeline), _checked(new_bisection, NewBisection)
+        path = routes.path(routes.NEW_BISECTIONS, pipeline=name)
+        recorded = self._api.request("POST", path, BisectionRecord, body=checked)
+        fits = expected.is_recorded_bisection(recorded, name, checked)
+        return self._api.expect(recorded, fits, f"a bisection of {name}")
+
+    def bisections(self, pipeline: str | None = None, *, limit: int | None = None) -> list[BisectionRecord]:
+        """Return the results of bisections, newest first.
+
+        Args:
+            pipeline: only those of this pipeline.
+            limit: the most bisections to return.
+
+        Returns:
+            list of BisectionRecord: `culprit` is the entry that broke the pipeline.
+
+        Raises:
+            PipelineNotFound: there never was such a pipeline.
+
+        Examples:
+            >>> client.bisections("iris")
+            []
+        """
+        name = None if pipeline is None else PipelineName.parse(pipeline)
+        return [
+            self._api.expect(each, expected.is_bisection(each, name), f"the bisections of {name or 'all pipelines'}")
+            for page in self._api.pages(routes.BISECTIONS, Bisections, {"pipeline": name}, limit)
+            for each in page.rows
+        ]
+
+
+T = TypeVar("T", NewRun, NewBisection)
+
+
+def _checked(new: T, kind: type[T]) -> T:
+    """Return the record with typed values; raise what the daemon would raise, before anything is sent."""
     try:
-        return records.decode(records.encode(new_run), NewRun)
+        return records.decode(records.encode(new), kind)
     except UnicodeEncodeError as error:
         surrogate = error.object[error.start]
-        reason = f"the run contains the lone surrogate {surrogate!r}, which UTF-8 can't represent"
+        reason = f"the request contains the lone surrogate {surrogate!r}, which UTF-8 can't represent"
         raise errors.InvalidRequest(reason=reason) from None

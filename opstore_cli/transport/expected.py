@@ -16,6 +16,7 @@ from opstore_daemon.protocol.records import (
     SET_VERDICTS,
     VERDICTS,
     Affected,
+    BisectionRecord,
     ChangeVersion,
     Check,
     EdgeVerdict,
@@ -23,6 +24,7 @@ from opstore_daemon.protocol.records import (
     LinkRecord,
     LinkState,
     Lock,
+    NewBisection,
     NewRun,
     NewVersion,
     OpRecord,
@@ -75,7 +77,7 @@ def place(row: object) -> Place:
             return (-row.sequence,)  # newest first
         case SetChange():
             return (row.position,)  # oldest first
-        case LinkRecord() | JournalEntry() | RunRecord():
+        case LinkRecord() | JournalEntry() | RunRecord() | BisectionRecord():
             return (-row.position,)
         case TagRecord():
             return (-row.position, row.op, row.tag)
@@ -454,6 +456,29 @@ def is_set_history(page: SetHistory, pipeline: str, before: SetHistory | None) -
         and all(change.op in ops and page.since < change.position <= page.until for change in page.changes)
         and (before is None or (before.since, before.edges, before.versions) == (page.since, page.edges, page.versions))
     )
+
+
+def is_bisection(record: BisectionRecord, pipeline: str | None) -> bool:
+    """Return whether it is a bisection of the pipeline (None: of any), with its culprit at the first bad position."""
+    ops = [version.op for version in record.last_good_versions]
+    return (
+        pipeline in (None, record.pipeline)
+        and record.good <= record.last_good < record.first_bad <= record.bad
+        and record.culprit.position == record.first_bad
+        and record.culprit.op in ops
+        and are_unique(ops)
+        and all(version.version is not None for version in record.last_good_versions)
+    )
+
+
+def is_recorded_bisection(record: BisectionRecord, pipeline: str, new: NewBisection) -> bool:
+    """Return whether it is the bisection that was sent."""
+    sent = (new.command, new.script, new.good, new.bad, new.last_good, new.first_bad, new.skipped, new.runs)
+    found = (
+        *(record.command, record.script, record.good, record.bad),
+        *(record.last_good, record.first_bad, record.skipped, record.runs),
+    )
+    return is_bisection(record, pipeline) and found == sent
 
 
 def _is_edge(link: LinkRecord, new: NewRun) -> bool:

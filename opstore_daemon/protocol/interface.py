@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from opstore_daemon.protocol.records import (
     EXACT,
     Affected,
+    BisectionRecord,
     Check,
     Compat,
     Fields,
@@ -16,6 +17,7 @@ from opstore_daemon.protocol.records import (
     Level,
     LinkRecord,
     Lock,
+    NewBisection,
     NewRun,
     OpRecord,
     Otherwise,
@@ -293,3 +295,14 @@ class OpStoreInterface(Protocol):
         Both are a journal position or a time (RFC 3339); the defaults are the beginning and now. The ops are those that
         the pipeline has now. Raises PipelineNotFound, and InvalidRequest if `until` is before `since`.
         """
+
+    def record_bisection(self, pipeline: str, new_bisection: NewBisection) -> BisectionRecord:
+        """Record which entry of the journal broke the pipeline, as an entry of the journal.
+
+        Raises PipelineNotFound, PipelineChanged if the pipeline was registered again meanwhile, and InvalidRequest if
+        the positions are out of order, an entry changed no latest version of the pipeline's ops, the last good or the
+        first bad set is not complete, or a run is not one of the pipeline.
+        """
+
+    def bisections(self, pipeline: str | None = None, *, limit: int | None = None) -> list[BisectionRecord]:
+        """Return bisections, newest first; raise PipelineNotFound if there never was such a pipeline."""

@@ -29,6 +29,7 @@ from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import ops, references, version_rows, versions
 from opstore_daemon.store.catalog.label_filters import with_labels
 from opstore_daemon.store.long_reads import BlobVerification
+from opstore_daemon.store.operations.bisections import BisectionOperations
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
 from opstore_daemon.store.operations.reports import ReportOperations
@@ -40,7 +41,9 @@ from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Selection
 
 
-class Store(IngestOperations, CatalogOperations, ValidityOperations, RunOperations, ReportOperations):
+class Store(
+    IngestOperations, CatalogOperations, ValidityOperations, RunOperations, BisectionOperations, ReportOperations
+):
     """An op store (protocol.interface) on a database and a saver."""
 
     def check(self) -> None:

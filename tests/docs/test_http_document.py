@@ -52,6 +52,9 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     server.store.tag("pca", "stable")
     run = new_run("pca@1.0.0", "forest@1.0.0")
     assert server.store.record_run("iris", run).run.position == 5
+    server.store.push("pca", b"broken")
+    first_bad = server.store.log(limit=1)[0].position
+    found = {"command": ["pytest"], "good": 2, "bad": first_bad, "last_good": 2, "first_bad": first_bad}
     locked = [{"op": each.op, "subversions": each.subversions} for each in map(server.store.show, ("pca", "forest"))]
     sent: dict[tuple[str, str], dict[str, Any]] = {
         ("PATCH", routes.OP): {"json": {"compat": "minor"}},
@@ -68,6 +71,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("POST", routes.CHECK): {"json": {"edges": [], "versions": []}},
         ("POST", routes.UPGRADE): {"json": {"lock": {"edges": [("pca", "forest")], "versions": locked}, "op": "pca"}},
         ("POST", routes.NEW_RUNS): {"json": msgspec.json.decode(records.encode(run))},
+        ("POST", routes.NEW_BISECTIONS): {"json": found},
         ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]

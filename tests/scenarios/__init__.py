@@ -6,6 +6,7 @@ store and client cannot drift apart.
 
 from tests.scenarios import (
     atomic,
+    bisections,
     edits,
     exact_sets,
     links,
@@ -44,6 +45,7 @@ EVERY_SCENARIO: list[Scenario] = [
         runs,
         set_histories,
         exact_sets,
+        bisections,
         suggestions,
     )
     for scenario in module.SCENARIOS

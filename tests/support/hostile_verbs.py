@@ -12,12 +12,13 @@ from typing import Any
 from opstore_cli import BaseOpStoreClient
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.records import Lock, LockedVersion, NewUpload, Upload
+from opstore_daemon.protocol.records import Lock, LockedVersion, NewBisection, NewUpload, Upload
 from tests.support.new_run import new_run
 from tests.support.random_bytes import random_bytes
 
 BYTES = b"the bytes of pca"
 A_RUN = new_run("pca@1.0.0", "forest@1.0.0", command=("pytest",))
+FOUND = NewBisection(command=("pytest",), good=4, bad=13, last_good=4, first_bad=12)
 
 Call = Callable[[BaseOpStoreClient], object]
 
@@ -45,6 +46,9 @@ def fill(client: BaseOpStoreClient) -> None:
     client.link("pca", "forest@any")
     client.register_pipeline("churn", ["pca", "forest"])
     client.record_run("churn", A_RUN)
+    client.yank("pca@1.0.1", "drift")
+    client.unyank("pca@1.0.1")
+    client.record_bisection("churn", FOUND)
 
 
 def prepare_for_commands(client: BaseOpStoreClient) -> None:
@@ -156,6 +160,10 @@ VERBS: dict[str, Verb] = {
     "runs": _verb(lambda client: client.runs("churn", script=A_RUN.script), "pipeline", "script"),
     "run": _verb(lambda client: client.run(client.runs(limit=1)[0].position), "position"),
     "run_output": _verb(lambda client: client.run_output(client.runs(limit=1)[0].position)),
+    "record_bisection": _verb(
+        lambda client: client.record_bisection("churn", FOUND), "pipeline", "command", "good", "bad", "last_good"
+    ),
+    "bisections": _verb(lambda client: client.bisections("churn"), "pipeline"),
     "set_history": _verb(lambda client: client.set_history("churn", since=2), "pipeline", "op", "edges"),
     "status": _verb(lambda client: client.status()),
     "invite": _verb(lambda client: client.invite()),

@@ -18,7 +18,7 @@ from opstore_daemon.protocol.version_sets import command_digest
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
-from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
 from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot
 
@@ -136,8 +136,12 @@ def has_same_test(snapshot: Snapshot, position: int, new: NewRun) -> bool:
 
 def runs_of(snapshot: Snapshot, pipeline: PipelineName, positions: Sequence[int]) -> set[int]:
     """Return those of the positions at which there are runs of the pipeline."""
-    query = select(Run.position).where(Run.pipeline == pipeline, Run.position.in_(positions))
-    return set(snapshot.execute(query).scalars())
+    found: set[int] = set()
+    for start in range(0, len(positions), BLOCK):  # SQLite limits the parameters of a statement
+        block = positions[start : start + BLOCK]
+        query = select(Run.position).where(Run.pipeline == pipeline, Run.position.in_(block))
+        found |= set(snapshot.execute(query).scalars())
+    return found
 
 
 _CONDITIONS: Mapping[str, ColumnElement[bool]] = {

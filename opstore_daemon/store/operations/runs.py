@@ -15,7 +15,6 @@ from opstore_daemon.protocol.records import (
     RunRecord,
     RunResult,
     Runs,
-    SetHistory,
 )
 from opstore_daemon.protocol.records.runs import MAX_COMMAND, command_text
 from opstore_daemon.protocol.records.short_text import one_line
@@ -26,11 +25,8 @@ from opstore_daemon.store.catalog import links, ops, pipelines, references, runs
 from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.runs import MAX_RUNS, RunFilter
 from opstore_daemon.store.journal import Stamp
-from opstore_daemon.store.paging import NO_LIMIT, check_limit, next_cursor
-from opstore_daemon.store.places import IsCancelled, never
-from opstore_daemon.store.reports import set_history
+from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
-from opstore_daemon.store.snapshot import as_of as snapshot_as_of
 from opstore_daemon.store.transactions import Transactions
 
 
@@ -126,47 +122,6 @@ class RunOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             return runs.get(snapshot, position)
 
-    def set_history(self, pipeline: str, *, since: str | None = None, until: str | None = None) -> SetHistory:
-        """Return how the latest versions of the pipeline's ops changed (protocol.interface)."""
-        return self.set_history_page(pipeline, None, NO_LIMIT, since=since, until=until)
-
-    def set_history_page(
-        self,
-        pipeline: str,
-        after: int | None,
-        limit: int,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        is_cancelled: IsCancelled = never,
-    ) -> SetHistory:
-        """Return a page of that history, oldest first: at most `limit` changes after a position.
-
-        Stops once `is_cancelled` returns True.
-        """
-        name = PipelineName.parse(pipeline)
-
-        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
-            return errors.TooMuchWork(question=f"to follow the versions of {name}", limit=limit)
-
-        with self._search_snapshot() as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
-            graph = pipelines.get(snapshot, name)
-            last = snapshot_as_of(snapshot.connection, until).last_position()
-            first = 0 if since is None else snapshot_as_of(snapshot.connection, since).last_position()
-            if first > last:
-                raise errors.InvalidRequest(reason=f"the history would end at {last}, before it begins at {first}")
-            found = set_history.read(snapshot, graph.ops, last, budget)
-            changes = found.after(max(first, after or 0))[:limit]
-            return SetHistory(
-                pipeline=name,
-                edges=graph.edges,
-                since=first,
-                until=last,
-                versions=found.latest(first),
-                changes=tuple(set_history.describe(snapshot, found, changes)),
-                next_cursor=next_cursor(changes, limit, lambda change: str(change.position)),
-            )
-
     def run_output(self, position: int) -> str:
         """Return what the store keeps of the output of a run (protocol.interface)."""
         with self._snapshot() as snapshot:
@@ -175,8 +130,7 @@ class RunOperations(Transactions):
 
 def _versions(new: NewRun) -> dict[OpName, Reference]:
     """Return the references of the run by op; raise InvalidRequest unless they are a set on the run's edges."""
-    if sum(map(len, new.command)) > MAX_COMMAND:
-        raise errors.InvalidRequest(reason=f"the command of a run may have at most {MAX_COMMAND} characters")
+    check_command(new.command)
     chosen: dict[OpName, Reference] = {}
     for reference in map(Reference.parse, new.versions):
         if not isinstance(reference.selector, VersionNumber):
@@ -190,6 +144,12 @@ def _versions(new: NewRun) -> dict[OpName, Reference]:
         if op not in chosen:
             raise errors.InvalidRequest(reason=f"the run has no version of {op}, which is in its edges")
     return chosen
+
+
+def check_command(command: Sequence[str]) -> None:
+    """Raise InvalidRequest if the command is too long: a page of runs has many."""
+    if sum(map(len, command)) > MAX_COMMAND:
+        raise errors.InvalidRequest(reason=f"the command of a run may have at most {MAX_COMMAND} characters")
 
 
 def _check_graph(graph: PipelineRecord, new: NewRun, chosen: dict[OpName, Reference]) -> None:

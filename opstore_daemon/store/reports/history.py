@@ -91,6 +91,7 @@ ACTIONS = (
     "run passed",
     "run failed",
     "run unknown",
+    "bisected",
 )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from opstore_daemon.web.api import (
+    bisections,
     blobs,
     daemon,
     journal,
@@ -18,7 +19,21 @@ from opstore_daemon.web.api import (
 )
 from opstore_daemon.web.framework.routing import ApiRoute
 
-EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, runs, journal, sessions)
+EVERY_MODULE = (
+    daemon,
+    ops,
+    versions,
+    blobs,
+    uploads,
+    tags,
+    links,
+    pipelines,
+    resolutions,
+    runs,
+    bisections,
+    journal,
+    sessions,
+)
 
 
 def every_route() -> Iterator[ApiRoute]:

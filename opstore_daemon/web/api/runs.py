@@ -9,21 +9,19 @@ from msgspec import Meta
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs, SetHistory
+from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
-from opstore_daemon.web.framework.query_parameters import CURSOR, CountedPage, Limit, Query
+from opstore_daemon.web.framework.query_parameters import CountedPage
 from opstore_daemon.web.framework.routing import (
     Api,
     ApiRoute,
     ResponseSpec,
-    is_client_gone,
     json_response,
     route,
     store,
 )
-from opstore_daemon.web.request_values import MAX_INTEGER
 
 ROUTES: list[ApiRoute] = []
 _POSITION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -86,40 +84,6 @@ def listing(_api: Api, query: RunsQuery) -> Response:
         result=query.result,
         command=query.command,
         script=query.script,
-    )
-    return json_response(page)
-
-
-class HistoryQuery(Query, frozen=True, kw_only=True):
-    """Which part of a history to return."""
-
-    limit: Limit = 100
-    cursor: Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=CURSOR)] | None = None
-    since: (
-        Annotated[str, Meta(description="A position or a time (RFC 3339): only later changes; 0 by default.")] | None
-    ) = None
-    until: (
-        Annotated[str, Meta(description="A position or a time (RFC 3339): no later changes; now by default.")] | None
-    ) = None
-
-
-@route(
-    ROUTES,
-    "GET",
-    routes.SET_HISTORY,
-    scope="read",
-    responses={200: ResponseSpec(SetHistory, "The page.")},
-    raises=(*READ_ERRORS, errors.PipelineNotFound, errors.TooMuchWork, errors.TooManySearches),
-)
-def history(_api: Api, pipeline: PipelineName, query: HistoryQuery) -> Response:
-    """Return how the latest versions of a pipeline's ops changed, oldest change first."""
-    page = store().set_history_page(
-        pipeline,
-        query.cursor,
-        query.limit,
-        since=query.since,
-        until=query.until,
-        is_cancelled=is_client_gone(),
     )
     return json_response(page)
 

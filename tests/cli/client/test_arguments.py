@@ -22,7 +22,7 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.config.settings import Settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import Lock, Resolution
+from opstore_daemon.protocol.records import Lock, NewBisection, Resolution
 from tests.support.fake_daemon import TOKEN, FakeDaemon
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
@@ -35,6 +35,7 @@ GIVEN: dict[str, Any] = {
     "one": "pca", "other": "pca", "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
     "resolution": RESOLUTION, "path": "opstore.lock", "position": 5, "new_run": new_run("pca@1.0.0", "forest@1.0.0"),
     "command_or_function": ["true"],
+    "new_bisection": NewBisection(command=("pytest",), good=1, bad=2, last_good=1, first_bad=2),
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
@@ -42,6 +43,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.bump: [5, b"major", "huge", "2.1.0", ""],
     arguments.compat: [5, "minr"],
     arguments.result: [5, "valid", ""],
+    arguments.new_bisection: [5, "pytest", {}, RESOLUTION],
     arguments.new_run: [5, "run", {}, RESOLUTION],
     arguments.otherwise: [5, "replace"],
     arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],

@@ -16,6 +16,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import NewBisection
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
 
@@ -27,7 +28,8 @@ METHODS = sorted(
     if not name.startswith("_") and name != "request"
 )
 NOT_IN_PROCESS = {"close"}
-ABOUT_RUNS = {"record_run", "runs", "run", "run_output", "set_history"}
+FOUND = NewBisection(command=("python", "eval.py"), good=2, bad=4, last_good=2, first_bad=4)
+ABOUT_RUNS = {"record_run", "runs", "run", "run_output", "set_history", "record_bisection"}
 A_RUN = new_run("pca@1.0.0", "forest@1.0.0", command=("python", "eval.py"), script=None)
 
 
@@ -77,7 +79,7 @@ def test_the_example_of_a_method_does_what_it_says(
     text = inspect.getdoc(getattr(OpStoreClient, name)) or ""
     names: dict[str, Any] = {"client": client, "opstore_cli": opstore_cli, "SimpleNamespace": SimpleNamespace}
     if name in ABOUT_RUNS:
-        names["run"] = A_RUN
+        names |= {"run": A_RUN, "found": FOUND}
         client.record_run("iris", A_RUN)
     test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
     said: list[str] = []

@@ -15,7 +15,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import records
-from opstore_daemon.protocol.records import PickedYanked, UnfinishedUpload
+from opstore_daemon.protocol.records import NewBisection, PickedYanked, UnfinishedUpload
 from opstore_daemon.savers import MemorySaver
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
@@ -45,6 +45,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessClient
 
 
 A_RUN = new_run("encoder@1.0.0", edges=(), command=("pytest", "-x"))
+FOUND = NewBisection(command=("pytest",), good=8, bad=9, last_good=8, first_bad=9)
 
 # Each record that a verb returns, and its repr.
 SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
@@ -99,6 +100,10 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
     "RecordedRun": (lambda client: client.record_run("eval", A_RUN), r"\d+: pytest -x passed, exit code 0, 0 links"),
     "SetHistory": (lambda client: client.set_history("eval", since=7, until=11), "eval, 7 to 11, 2 changes"),
     "SetChange": (lambda client: client.set_history("eval")[-1], "9: encoder stored, latest 1.0.1"),
+    "BisectionRecord": (
+        lambda client: client.record_bisection("eval", FOUND),
+        "eval, broken by encoder 1.0.1, position 9",
+    ),
     "TagRecord": (lambda client: client.tags("pca")[0], "pca@best: pca@1.0.0"),
     "Status": (lambda client: client.status(), r"\d+\.\d+\.\d+, pid \d+, 3 ops, 5 versions"),
     "Invitation": (lambda client: client.invite(), "60 seconds"),

@@ -70,6 +70,8 @@ RUN = {
     "output_size": 0,
 }
 
+BISECTION = {"command": ["pytest"], "good": 2, "bad": 7, "last_good": 2, "first_bad": 7}
+
 
 def filled_in(path: str, **parts: str) -> str:
     for name, value in {**PARTS, **parts}.items():
@@ -91,6 +93,7 @@ def fill(http: Http) -> Http:
     http.post(routes.PIPELINES, {"name": "iris", "ops": ["pca", "forest"]})
     http.post(routes.TAGS, {"tag": "stable", "versions": ["pca"]})
     http.post(filled_in("/v1/pipelines/{pipeline}/runs"), RUN)
+    http.push("pca", b"broken")
     return http
 
 
@@ -282,6 +285,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
         yield "PUT", "/v1/ops/{op}/versions/{selector}/yank", {"selector": "1.0.0"}, {"json": {"reason": reason}}
     yield "POST", routes.TAGS, {}, {"json": {"tag": "new", "versions": ["pca", "forest"]}}
     yield "POST", "/v1/pipelines/{pipeline}/runs", {}, {"json": RUN}
+    yield "POST", "/v1/pipelines/{pipeline}/bisections", {}, {"json": BISECTION}
     yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
     yield "POST", routes.SESSIONS, {}, {}
     yield "DELETE", routes.SESSIONS, {}, {}

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from opstore_daemon.protocol.records import NewBisection
 from opstore_daemon.store.reports import overview
 from opstore_daemon.store.reports.history import ACTIONS
 from opstore_daemon.web.page.looks import look
@@ -252,6 +253,9 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     store.register_pipeline("p", ["down", "op"])
     for result in ("passed", "failed", "unknown"):
         store.record_run("p", new_run("down@1.0.0", "op@1.0.0", edges=[("down", "op")], result=result))
+    at = {entry.action: entry.position for entry in store.log()}
+    good, bad = at["stored"], at["unyanked"]
+    store.record_bisection("p", NewBisection(command=("pytest",), good=good, bad=bad, last_good=good, first_bad=bad))
     store.remove_pipeline("p")
     told = store.entries(None, 100)
     assert {entry.action for entry in told} == set(ACTIONS)
