@@ -19,7 +19,10 @@ _METHODS: dict[str, str] = {
     "client.ops() lists the ops, client.versions(op) the versions of one": "list ls search find models list_models",
     "client.show(reference) returns the record of one version": "inspect info describe stat get_version",
     "client.log() lists what changed, client.versions(op) the versions of an op": "history changes reflog",
-    "client.validate_pipeline(pipeline) gives the verdict of a pipeline": "check verify test gate",
+    "client.validate_pipeline(pipeline) gives the verdict of a pipeline": "check gate",
+    "client.verify(pipeline, command_or_function) runs a test of the versions and records what it showed": (
+        "test evaluate"
+    ),
     "client.yank(reference, reason) retires a version": "delete remove rm deprecate archive retire",
     "client.tag(reference, tag) moves a tag to a version": "alias promote stage set_tag",
     "client.edit(reference, labels=...) sets labels": "label annotate set_label update",

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from opstore_cli.evidence.watcher import Watcher
 from opstore_cli.processes.ending_signals import EndingSignals
 from opstore_cli.processes.output import KeptOutput
 from opstore_cli.transfer.pull_all import StartPull
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import MAX_JSON, MAX_OUTPUT
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import NewRun, VersionRecord, encode
@@ -77,13 +79,25 @@ def _pull(
     if not runnable.needs_files:
         return PulledSet(found.versions, folder, lock, {})
     stored = [version for version in found.versions if version.digest is not None]
-    with watcher.pulling(stored) as display:
+    with watcher.pulling(stored) as display, _advised(place):
         pulled = pull_set(
             start, found.pipeline, found.edges, found.versions, folder, lock, display, overwrite=place.overwrite
         )
     warn_of_shared_variables([version.op for version in found.versions], watcher)
     watcher.pulled(found.versions, folder)
     return pulled
+
+
+@contextmanager
+def _advised(place: Place) -> Iterator[None]:
+    """Say how to choose another folder, if the temporary one can't be written, as on a full disk."""
+    try:
+        yield
+    except errors.OutputFailed as error:
+        if place.folder is None:
+            error.advice = "-d DIR pulls to another folder, and TMPDIR sets another one for temporary folders"
+            error.python = "folder=... pulls to another folder, and TMPDIR sets another one for temporary folders"
+        raise
 
 
 def _run(
@@ -144,10 +158,8 @@ def _unless_changed(outcome: Outcome, pulled: PulledSet, runnable: Runnable) -> 
 def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
     """Return what all repetitions showed; unknown if they differ."""
     first, last = outcomes[0], outcomes[-1]
-    if last.is_final or len(outcomes) == 1:
+    if last.is_final or first.result == last.result:
         return last
-    if first.result == last.result:
-        return replace(last, reason=f"{last.reason}, {len(outcomes)} times")
     reason = f"flaky: repetition 1 {_said(first)}, repetition {len(outcomes)} {_said(last)}"
     return replace(last, result="unknown", reason=reason)
 

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 class _VerifyCommand(TrailingWordsCommand):
     trailing = "--run"
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            if "extra argument" in error.message and not any(arg.startswith(self.trailing) for arg in args):
+                raise _CommandWithoutRun(error.message, ctx) from None
+            raise
+
+
+class _CommandWithoutRun(click.UsageError):
+    """The words of the command follow the pipeline."""
+
+    advice = "name the command with --run: opstore verify PIPELINE --run CMD"
+
 
 @command("verify", cls=_VerifyCommand)
 @click.argument("pipeline", required=False, type=PipelineNameType())

@@ -38,11 +38,15 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("cat", (("pull REF -o -", "writes the bytes of a version to standard output"),)),
         Meaning("upload add put store save commit create publish new", _PUSH),
         Meaning(
-            "verify check test gate",
+            "check gate",
             (
                 ("validate PIPELINE", "says whether its latest versions are valid together"),
                 ("resolve --check FILE", "says whether a lock still holds"),
             ),
+        ),
+        Meaning(
+            "test evaluate eval",
+            (("verify PIPELINE --run CMD", "runs a command on the latest versions and records what it showed"),),
         ),
         Meaning("approve allow valid", (("link UP DOWN", "records that a version is valid for another"),)),
         Meaning("reject deny block", (("link UP DOWN --invalid", "records that a version is not valid for another"),)),
@@ -78,6 +82,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("create add new push set", (("pipeline register PIPELINE OP OP", "registers a pipeline"),)),
         Meaning("inspect info get describe", (("pipeline show PIPELINE", "shows a pipeline"),)),
         Meaning("validate check", (("validate PIPELINE", "gives the verdict of a pipeline"),)),
+        Meaning("verify test run", (("verify PIPELINE --run CMD", "runs a command on the versions of a pipeline"),)),
         Meaning("graph dag", (("graph PIPELINE", "draws a pipeline with its verdicts"),)),
     ),
     "op": (

@@ -7,6 +7,8 @@ import click
 
 from opstore_cli.console.command import Command
 
+_FOUND = f"{__name__}.found"  # in ctx.meta: the option was given
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -27,8 +29,15 @@ class TrailingWordsCommand(Command):
                     del words[0]
                 # For click, an option that is given once for each word.
                 args = args[:start] + ([f"{self.trailing}={word}" for word in words] or [self.trailing])
+                ctx.meta[_FOUND] = True
                 break
         return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters; while a shell completes the words of the other command, that they are paths."""
+        if ctx.resilient_parsing and _FOUND in ctx.meta:
+            return [click.Argument(["words"], nargs=-1, type=click.Path())]
+        return super().get_params(ctx)
 
 
 def trailing_option(name: str, parameter: str, help_text: str) -> Callable[[F], F]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opstore_cli.console import results
+from opstore_cli.console.run_texts import READ_OUTPUT
 from opstore_cli.evidence.watcher import Watcher
+from opstore_cli.output.cells import result_cell
 from opstore_cli.output.document import Output
 from opstore_cli.output.tables import Table
 from opstore_cli.output.terminal import is_terminal
@@ -83,15 +85,17 @@ def write_recorded(out: Output, client: "OpStoreClient", recorded: RecordedRun) 
     out.write_result(
         {**results.to_dict(recorded), "verdict": recorded.verdict},
         quiet=[run.result],
-        full=Table(("RUN", "RESULT", "REASON"), [(str(run.position), run.result, run.reason)]),
+        full=Table(("RUN", "RESULT", "REASON"), [(str(run.position), result_cell(run.result), run.reason)]),
     )
     if not out.json:
         for link in recorded.links:
             out.note(results.format_link(link)[2])
+        if recorded and not recorded.links:
+            out.note("every edge was valid before, by a run of the same command")
         for link in recorded.kept_invalid:
             out.note(_kept(client, link), always=True)
         if run.output_size:
-            out.note(f"the output of the command: opstore runs --output {run.position}")
+            out.note(f"what the command printed: {READ_OUTPUT} {run.position}")
     return results.EXIT_CODES[recorded.verdict]
 
 

@@ -28,6 +28,11 @@ def group_at(name: str) -> click.Group | None:
         ("download", "there is no command download", "opstore pull REF writes the bytes of a version to a file"),
         ("pipeline ls", "there is no command pipeline ls", "opstore pipeline list lists the pipelines"),
         ("pipeline rgister", "there is no command pipeline rgister", "did you mean opstore pipeline register?"),
+        (
+            "evaluate",
+            "there is no command evaluate",
+            "opstore verify PIPELINE --run CMD runs a command on the latest versions and records what it showed",
+        ),
         ("psh", "there is no command psh", "did you mean push?"),
         ("verisons", "there is no command verisons", "did you mean versions?"),
         ("xyzzy", "there is no command xyzzy", "opstore --help"),

@@ -177,6 +177,10 @@ ASKED: dict[str, list[str]] = {
     "opstore log chu": ["churn"],
     "opstore pipeline register x --edge tok": ["tokenizer"],
     "opstore resolve ch": ["churn"],
+    "opstore verify ch": ["churn"],
+    "opstore verify churn --use tok": ["tokenizer"],
+    "opstore verify --run python --": [],  # of the other command
+    "opstore push pca --from-command python -": [],
     "opstore runs ch": ["churn"],
     "opstore runs --result pa": ["passed"],
     "opstore runs --reference tokenizer@1.1": ["@1.1.0"],

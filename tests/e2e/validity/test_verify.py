@@ -57,11 +57,11 @@ def test_a_command_that_passes_makes_every_edge_valid(machine: Machine) -> None:
     number = out.split("\t")[0]
     pca, forest = f"pca@{versions['pca']}", f"forest@{versions['forest']}"
     assert (code, out) == (0, f"{number}\tpassed\texit code 0\n")
-    assert re.sub(r"opstore-\w+", "TEMPORARY", err) == (
+    assert re.sub(r"opstore-run-\w+", "TEMPORARY", err) == (
         f"pulled {pca}, {forest}: 20 B in /machine/tmp/TEMPORARY/ops\n"
         "accuracy 0.91\n"
         f"{pca} is valid for {forest}\n"
-        f"the output of the command: opstore runs --output {number}\n"
+        f"what the command printed: opstore runs --output {number}\n"
     )
     assert machine.do("validate", "churn", "-q") == "valid"
     (link,) = machine.ask("links", "pca")[1]["links"][:1]
@@ -166,7 +166,7 @@ def test_repetitions_have_to_agree(machine: Machine) -> None:
     assert (code, document["run"]["result"], document["run"]["repeat"]) == (3, "unknown", 3)
     assert document["run"]["reason"] == ("flaky: repetition 1 passed (exit code 0), repetition 3 failed (exit code 1)")
     code, document, _ = verify(machine, "--repeat", "2", "--run", "true")
-    assert (code, document["run"]["reason"]) == (0, "exit code 0, 2 times")
+    assert (code, document["run"]["reason"], document["run"]["repeat"]) == (0, "exit code 0", 2)
     for path in (machine.cwd / "runs").iterdir():
         path.unlink()
     (machine.cwd / "runs").rmdir()
@@ -256,6 +256,12 @@ def test_a_folder_can_stay_with_its_lock(machine: Machine) -> None:
 def test_wrong_usage_runs_nothing(other: Machine, words: tuple[str | bytes, ...]) -> None:
     assert other.run(*words)[:2] == (2, "")
     assert not other.runtime_file.exists()
+
+
+def test_a_command_without_run_is_answered_with_where_it_belongs(other: Machine) -> None:
+    code, out, err = other.run("verify", "churn", "python", "eval.py")
+    assert (code, out) == (2, "")
+    assert err.endswith("hint: name the command with --run: opstore verify PIPELINE --run CMD\n")
 
 
 WAITING = 'sleep 600 & echo "$$ $! $OPSTORE_DIR" > started.part; mv started.part started; wait'
