@@ -45,6 +45,8 @@ def _text(path: Path) -> str:
 
 
 def _of_requirements(path: Path, text: str) -> Environment:
+    from packaging.specifiers import SpecifierSet
+
     found = Requirements()
     seen: set[Path] = set()
 
@@ -61,8 +63,13 @@ def _of_requirements(path: Path, text: str) -> Environment:
             raise errors.FileRefused(path=str(path), reason=f"{error}; supported are {KINDS}") from None
 
     read_file(path, text)
+
+    def lookup(name: str) -> tuple[str | SpecifierSet, ...]:
+        # A file for pip is about packages: it names no Python, which is there all the same.
+        return (SpecifierSet(),) if name == PYTHON else found.lookup(name)
+
     # pip installs a file with hashes only if it names every package.
-    return Environment(str(path), found.lookup, is_complete=found.has_hashes)
+    return Environment(str(path), lookup, is_complete=found.has_hashes)
 
 
 # --- locks ----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,8 @@ def test_the_action_gates_comments_and_writes_a_lock(job: Job) -> None:
     assert first["body"].endswith("mine")
     assert second["body"].startswith("<!-- opstore churn -->\n**`churn`: ✅ valid**\n")
 
+    assert job(exact_set="true")[0] == 3, "no run of these versions together"
+
     # The next version was not validated: the comment is updated, the lock stays, and it still holds.
     job.store.push("encoder", b"other columns", bump="major")
     before = lock.read_bytes()

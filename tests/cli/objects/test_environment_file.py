@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli.objects import environment_file, requirement_file
-from opstore_cli.objects.environment import Environment
+from opstore_cli.objects.environment import Environment, compare
 from opstore_daemon.protocol import errors
 
 
@@ -59,7 +59,7 @@ wild==1.*
         "xgboost": ["2.1.3"], "lightgbm": ["4.5.0"], "onnx": ["range "], "cloudpickle": ["3.1.0"],
         "pandas": ["2.2.0"], "local": ["1.0"], "torch": ["2.1.0+cpu"], "wild": ["range ==1.*"], "scipy": ["1.13.0"],
         "their-project": ["range "], "threadpoolctl": ["3.5.0"], "ranged": ["range <2,>=1"], "whatever": [],
-        "python": [], "pca": [],
+        "python": ["range "], "pca": [],
     }  # fmt: skip
     assert {name: versions(found, name) for name in expected} == expected
     assert not found.is_complete
@@ -91,7 +91,13 @@ scipy==1.13.0; sys_platform == "linux"
     ],
 )
 def test_a_file_with_hashes_names_every_package(tmp_path: Path, text: str, complete: bool) -> None:
-    assert environment(tmp_path, text).is_complete is complete
+    found = environment(tmp_path, text)
+    assert found.is_complete is complete
+    assert compare(found, "skops", {"python": "3.12.4"}) == (), "it names no Python, which is not missing"
+    assert [each.severity for each in compare(found, "cloudpickle", {"python": "3.12.4"})] == ["unknown"]
+    assert [each.severity for each in compare(found, "skops", {"skops": "0.13.0"})] == [
+        "invalid" if complete else "unknown"
+    ]
 
 
 def test_contradictory_versions_are_a_range(tmp_path: Path) -> None:
