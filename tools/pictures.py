@@ -38,6 +38,7 @@ PAGES = {
     "page-pipeline": ("/ui/pipelines/churn", 1200, "light"),
     "page-graph": ("/ui/pipelines/reviews", 1200, "dark"),
     "page-comparison": ("/ui/compare?one=encoder@1.0.0&other=encoder@1.0.1", 1200, "light"),
+    "page-run": ("/ui/runs/31", 1200, "light"),
     "page-journal": ("/ui/journal", 1200, "light"),
     "page-phone": ("/ui/pipelines/churn", 390, "light"),
 }
@@ -110,6 +111,8 @@ def main() -> None:
     with closing(stores.server()) as server:
         stores.few(server.store)
         stores.folders(server.store)
+        stores.runs(server.store)
+        stores.bisection(server.store)
         shoot(server, PAGES)
     with closing(stores.server()) as server:
         stores.many_versions(server, 500)

@@ -84,7 +84,8 @@ _INSERT = Statement(insert(Bisection))
 def rows(snapshot: Snapshot, pipeline: PipelineName | None, below: int | None, limit: int) -> list[BisectionRow]:
     """Return the bisections of the pipeline (None: of any), newest first: at most `limit` below a position."""
     values = {} if pipeline is None else {"pipeline": pipeline}
-    highest = NO_LIMIT if below is None else below - 1
+    last = NO_LIMIT if snapshot.position is None else snapshot.position
+    highest = last if below is None else min(below - 1, last)
     query = _bisections(pipeline is None, highest=highest, most=limit, **values)
     return [_row(row) for row in snapshot.execute(query)]
 

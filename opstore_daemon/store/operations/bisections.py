@@ -110,11 +110,13 @@ class BisectionOperations(Transactions):
             below = int(page.next_cursor)
         return found
 
-    def bisections_page(self, pipeline: str | None, below: int | None, limit: int) -> Bisections:
+    def bisections_page(
+        self, pipeline: str | None, below: int | None, limit: int, *, as_of: str | None = None
+    ) -> Bisections:
         """Return a page of bisections, newest first: at most `limit` below a position, and at most MAX_BISECTIONS."""
         name = None if pipeline is None else PipelineName.parse(pipeline)
         most = min(limit, MAX_BISECTIONS)
-        with self._snapshot() as snapshot:
+        with self._snapshot(as_of) as snapshot:
             if name is not None:
                 pipelines.check_known(snapshot, name)
             page = _records(snapshot, bisections.rows(snapshot, name, below, most))

@@ -14,6 +14,7 @@ from opstore_daemon.web.framework.routing import Api, is_client_gone, store
 from opstore_daemon.web.page.rendering import AsOf, page
 
 ROWS = 20  # of the list
+BISECTIONS = 3  # newest ones of a pipeline that are listed
 RUNS = 5  # newest ones of a pipeline that are listed
 SKIPPED_ROWS = 20  # versions of an op that are listed with the reason
 
@@ -47,6 +48,7 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
         name=pipeline,
         found=found,
         runs=store().runs_page(pipeline, None, RUNS, as_of=query.value).runs,
+        bisections=store().bisections_page(pipeline, None, BISECTIONS, as_of=query.value).bisections,
         edges=sorted(found.edges, key=lambda edge: (place[edge.upstream.op], place[edge.downstream.op])),
         drawing=draw(found),
         box_height=HEIGHT,

@@ -28,6 +28,7 @@ def _few_and_hostile(server: OpStoreServer) -> None:
     stores.hostile(server.store)
     stores.runs(server.store)
     stores.hostile_run(server.store)
+    stores.bisection(server.store)
 
 
 @pytest.fixture

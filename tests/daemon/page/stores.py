@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.filled import fill
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.folder_format import END, FILE, FOLDER, LINK, Entry, header, padding
-from opstore_daemon.protocol.records import Level
+from opstore_daemon.protocol.records import Level, NewBisection
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
 from tests.support.new_run import new_run
@@ -66,6 +66,24 @@ def runs(store: Store) -> None:
     store.record_run("churn", new_run(*older, output=EVALUATION, duration=74.2, **fields))
     output = EVALUATION.replace("91", "52") + "AssertionError: 0.52 < 0.85\n"
     store.record_run("churn", new_run(*newest, output=output, result="failed", duration=71.9, **fields))
+
+
+def bisection(store: Store) -> None:
+    """Add a bisection of churn that names pca 2.0.0, with an entry before it that could not be tested."""
+    changes = store.set_history("churn").changes
+    culprit = next(each.position for each in changes if (each.op, each.version) == ("pca", "2.0.0"))
+    before = [each.position for each in changes if each.position < culprit]
+    runs = [each.position for each in store.runs("churn")]
+    found = NewBisection(
+        command=("python", "evaluate.py", "--auc", "0.85"),
+        good=before[-2],
+        bad=culprit,
+        last_good=before[-2],
+        first_bad=culprit,
+        skipped=(before[-1],),
+        runs=tuple(runs),
+    )
+    store.record_bisection("churn", found)
 
 
 def hostile_run(store: Store) -> None:

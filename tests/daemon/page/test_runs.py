@@ -139,6 +139,18 @@ def test_a_pipeline_says_whether_exactly_its_latest_versions_ran_and_lists_runs(
     assert "No run says" not in seen(site, "/ui/pipelines/early"), "an op has no version"
 
 
+def test_a_pipeline_shows_which_version_a_bisection_found(few: Site) -> None:
+    body = few.text("/ui/pipelines/churn")
+    text = Text(body).text.partition("Bisections")[2]
+    assert re.search(r"pca @2.0.0 or an entry before it position 20 : stored .* ago : with the columns of May", text)
+    assert "Compare with 1.3.0 . Could not be tested: position 12 python evaluate.py --auc 0.85" in text
+    assert f"cleaner @1.1.0 , tokenizer @1.2.0 , pca @1.3.0 , random_forest @1.1.0 run {FAILED} , run {PASSED}" in text
+    assert "/ui/compare?one=pca%401.3.0&amp;other=pca%402.0.0" in body
+    assert "churn bisected : pca @2.0.0 broke it" in seen(few, "/ui/journal")
+    assert "Bisections" not in seen(few, f"/ui/pipelines/churn?as_of={FAILED}"), "it came later"
+    assert "Bisections" not in seen(few, "/ui/pipelines/reviews")
+
+
 def test_a_version_an_edge_and_the_journal_lead_to_the_runs(few: Site) -> None:
     version = few.text("/ui/ops/pca/1.2.0")
     assert f'href="/ui/runs/{PASSED}"' in version
