@@ -10,7 +10,7 @@ from opstore_daemon.protocol.folder_format import FOLDER, LINK, Entry, InvalidFo
 
 MIN_READ = 32 * 1024  # bytes; the first read, and one after a file that is longer than what was read
 MAX_READ = 4 * 1024 * 1024  # bytes; headers that follow each other closely are read in pieces that double up to this
-MAX_MEMBERS = 1_000_000  # held in memory
+MAX_MEMBERS = 250_000  # held in memory
 MAX_LINKS = 40  # that one path may lead through, as on Linux
 
 # Returns the bytes of the stream from an offset to before another.

@@ -9,7 +9,7 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 from fsspec.utils import isfilelike
 
-from opstore_cli.client import advice
+from opstore_cli.client.advice import notes
 from opstore_cli.fsspec import paths
 from opstore_cli.fsspec.reading import Access, observed
 from opstore_cli.fsspec.writing import CompressedWriter, OpStoreWriter, check_options
@@ -39,7 +39,7 @@ class Changes:
         """
         opener = super().open  # type: ignore[misc]
         codec = get_compression(str(path), compression) if "b" in mode and "r" not in mode else None
-        with advice.notes("open()"):
+        with notes("open()"):
             if codec is None:
                 return opener(path, mode, block_size, cache_options, compression, **options)
             file = opener(path, mode, block_size, cache_options, **options)
@@ -113,17 +113,20 @@ class Changes:
 
     def cp_file(self, path1: str, path2: str, **_: Any) -> NoReturn:
         """Raise PathRefused."""
-        advice = f"client.tag({path1!r}, TAG) gives the version a second name"
-        raise paths.refusal(path1, "a version is not copied", advice)
+        raise paths.refusal(path1, "a version is not copied", _second_name(path1))
 
     def mv(self, path1: str, path2: str, *_: Any, **__: Any) -> NoReturn:
         """Raise PathRefused."""
-        advice = f"client.tag({path1!r}, TAG) gives the version a second name"
-        raise paths.refusal(path1, "a version keeps its name", advice)
+        raise paths.refusal(path1, "a version keeps its name", _second_name(path1))
 
     def rm(self, path: Any, *_: Any, **__: Any) -> NoReturn:
         """Raise PathRefused."""
-        advice = f"client.yank({path!r}, REASON) retires a version: nobody selects it any more"
-        raise paths.refusal(str(path), "a stored version is not deleted", advice)
+        first = paths.strip(str(path if isinstance(path, str | os.PathLike) else next(iter(path), "")))
+        advice = f"client.yank({first!r}, REASON) retires a version: nobody selects it any more"
+        raise paths.refusal(first, "a stored version is not deleted", advice)
 
     rm_file = _rm = rmdir = rm
+
+
+def _second_name(path: str) -> str:
+    return f"client.tag({paths.strip(str(path))!r}, TAG) gives the version a second name"

@@ -68,7 +68,7 @@ class OpStoreFileSystem(Changes, Patterns, AbstractFileSystem, metaclass=_Instan
             raise errors.InvalidRequest(reason="pass either client=, or url= and token=")
         with advice.notes("OpStoreFileSystem()"):
             self._options = check_options(options, _OWN_OPTIONS)
-        self.client = OpStoreClient(url or endpoint_url, token=token) if client is None else client
+        self.client = OpStoreClient(endpoint_url if url is None else url, token=token) if client is None else client
         self._whole, self._has_token = whole, token is not None
         self._folders: dict[str, tuple[Content, Members]] = {}
 

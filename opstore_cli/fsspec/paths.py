@@ -77,7 +77,7 @@ def is_reference(text: str) -> bool:
 
 def refusal(path: str, reason: str, advice: str) -> errors.PathRefused:
     """Return the error for something that the file system does not do."""
-    return noted(errors.PathRefused(path=path, reason=reason, advice=advice))
+    return noted(errors.PathRefused(path=strip(path), reason=reason, advice=advice))
 
 
 def noted(error: E) -> E:

@@ -20,7 +20,7 @@ from opstore_daemon.protocol.folder_format import InvalidFolder
 from opstore_daemon.protocol.records import VersionRecord
 
 WHOLE = 16 * 1024 * 1024  # bytes; a version of up to this size is pulled whole, and verified before it is read
-
+LINE = 8 * 1024  # bytes that are looked through at a time for the end of a line
 
 _READ_OPTIONS = ("autocommit", "cache_options", "cache_type", "size")
 
@@ -100,7 +100,7 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
         self._local = None
         if content.path is not None:
             path = os.fsencode(content.path)
-            self._local = open(path if member is None else os.path.join(path, member.entry.path), "rb", buffering=0)  # noqa: SIM115
+            self._local = open(path if member is None else os.path.join(path, member.entry.path), "rb")  # noqa: SIM115
             options.update(cache_type="none")
         self._offset = 0 if member is None else member.offset
         self._hash, self._hashed = hashlib.sha256(), 0
@@ -111,7 +111,7 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
         if self._local is None:
             return self._content.read(self._offset + start, self._offset + end)
         self._local.seek(start)
-        return b"".join(iter(lambda: self._local.read(end - self._local.tell()), b""))  # type: ignore[union-attr]
+        return self._local.read(end - start)
 
     def read(self, length: int = -1) -> bytes:
         """Return the next bytes. Raises DigestMismatch with the last ones, if all were read and they are wrong."""
@@ -120,10 +120,18 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
         if self._local is None and self._member is None and start <= self._hashed < start + len(data):
             self._hash.update(memoryview(data)[self._hashed - start :])
             self._hashed = start + len(data)
-            actual = f"sha256:{self._hash.hexdigest()}"
-            if self._hashed == self.size and actual != self.version.digest:
+            if self._hashed == self.size and (actual := f"sha256:{self._hash.hexdigest()}") != self.version.digest:
                 raise errors.DigestMismatch(actual=actual, expected=self.version.digest)
         return data
+
+    def readline(self) -> bytes:
+        """Return the next line. That of fsspec copies a whole block for each line."""
+        if self._local is None:
+            return bytes(self.readuntil(b"\n", LINE))
+        self._local.seek(self.loc)
+        line = self._local.readline()
+        self.loc += len(line)
+        return line
 
     def __reduce__(self) -> tuple[Any, ...]:
         _, slash, member = self.path.partition("/")

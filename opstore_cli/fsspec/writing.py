@@ -145,4 +145,5 @@ class CompressedWriter(io.RawIOBase):
         self.__del__()
 
     def __del__(self) -> None:
-        self._file.__del__()
+        if "_file" in vars(self):
+            self._file.__del__()

@@ -102,6 +102,11 @@ def test_options_that_exclude_each_other_are_refused(client: CountingClient) -> 
     assert OpStoreFileSystem(endpoint_url=URL, token=SECRET).client.settings.url == URL
 
 
+def test_an_empty_url_is_not_the_local_daemon() -> None:
+    with pytest.raises(errors.InvalidSetting):
+        OpStoreFileSystem(url="")
+
+
 def test_an_unknown_option_is_refused_with_those_that_exist() -> None:
     with pytest.raises(errors.InvalidRequest, match="has no option 'anon'; its options are bump, client, endpoint_url"):
         fsspec.filesystem("opstore", anon=True)

@@ -185,6 +185,30 @@ def test_text_lines_and_compression(client: CountingClient, fs: OpStoreFileSyste
     assert fs.read_text("words.txt.gz", compression="gzip", encoding="utf-8") == "é\nb\n"
 
 
+def test_lines_are_read_without_a_copy_of_a_block_for_each(
+    client: CountingClient, fs: OpStoreFileSystem, ranges: OpStoreFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [b"%d %s\n" % (number, b"x" * (number % 200)) for number in range(2000)] + [b"x" * 20_000, b"the last"]
+    lines[-2] += b"\n"
+    client.push("lines", b"".join(lines))
+    copied = 0
+    original = reading.OpStoreReader.read
+
+    def read(file: Any, length: int = -1) -> bytes:
+        nonlocal copied
+        data = original(file, length)
+        copied += len(data)
+        return data
+
+    monkeypatch.setattr(reading.OpStoreReader, "read", read)
+    for each in (fs, ranges):
+        with each.open("lines") as file:
+            assert file.readline() == lines[0]
+            assert list(file) == lines[1:]
+            assert (file.readline(), file.tell()) == (b"", file.size)
+    assert copied <= (len(lines) + 10) * reading.LINE
+
+
 def test_a_reader_can_be_pickled_only_with_a_client_that_can(client: CountingClient, fs: OpStoreFileSystem) -> None:
     client.push("pca", b"components")
     with fs.open("pca") as file:
