@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from opstore_daemon.testing import Serving, serving
 from tests.support import shell
 from tests.support.github import ACTION, EXPRESSION, STEPS, Action, GitHub
 from tests.support.markdown import ROOT, read
+from tools import pull_request_comment
 
 HOOKS = yaml.safe_load(read(ROOT / ".pre-commit-hooks.yaml"))
 needs_a_daemon = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
@@ -43,6 +45,7 @@ def test_no_input_of_the_action_is_a_part_of_a_script_and_other_actions_are_pinn
     for step in STEPS:
         assert "${{" not in step["run"], step["name"]
         assert "eval" not in step["run"]
+        assert not re.search(r"python\" (?!-I )", step["run"], re.IGNORECASE), "it would import from the repository"
     for used in re.findall(r"\buses: (\S+)", read(ROOT / "action.yml") + read(ROOT / "docs/ci.md")):
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}|OWNER/opstore@COMMIT", used), used
 
@@ -102,7 +105,8 @@ def test_the_action_gates_comments_and_writes_a_lock(job: Job) -> None:
     assert 'pipeline = "churn"' in lock.read_text()
     assert "**`churn`: ✅ valid**" in job.action.summary.read_text()
     assert (
-        f"python -m pip install --quiet --disable-pip-version-check --constraint {ROOT}" in job.action.calls.read_text()
+        f"python -I -m pip install --quiet --disable-pip-version-check --constraint {ROOT}"
+        in job.action.calls.read_text()
     )
     first, second = job.github.comments
     assert first["body"].endswith("mine")
@@ -129,7 +133,7 @@ def test_the_action_gates_comments_and_writes_a_lock(job: Job) -> None:
     assert "\n    encoder@1.0.0 is yanked: leaks `the` target\n" in job.github.comments[1]["body"]
 
     # A token that may not comment is a warning.
-    job.github.refuses, job.github.comments = True, []
+    job.github.refuses, job.github.comments = HTTPStatus.FORBIDDEN, []
     assert job(gate="false", comment="true")[0] == 0
     assert (
         "::warning::no comment on the pull request: GitHub answered with the status 403; the job needs"
@@ -165,6 +169,32 @@ def test_the_action_checks_the_environment_and_takes_no_input_for_a_script_or_an
     assert not list(job.work.parent.rglob("touched"))
     assert job(url="http://127.0.0.1:9", comment="true")[0] == 7
     assert len(job.github.comments) == 1, "there is no verdict to comment with"
+
+
+def test_a_comment_is_found_among_many_and_is_never_too_long(
+    github: GitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "somebody/project", "GITHUB_TOKEN": "a-github-token"}
+    file = tmp_path / "verdict.md"
+
+    def comment(text: str, pipeline: str = "churn") -> str:
+        file.write_text(text)
+        words = {"PULL_REQUEST": "7", "INPUT_PIPELINE": pipeline}
+        assert pull_request_comment.main([str(file)], {**environ, **words}) == 0
+        return capsys.readouterr().out
+
+    github.comments *= 150
+    github.comments = [{**each, "id": number} for number, each in enumerate(github.comments, start=1)]
+    assert comment("first") == "created the comment on the pull request\n"
+    assert comment("| ✅ |\n" * 20_000) == "updated the comment on the pull request\n"
+    assert (len(github.comments), len(github.comments[-1]["body"])) == (151, 65_536)
+    assert github.comments[-1]["body"].endswith("the rest is in the log of the job)")
+    assert comment("other", "x --> <b>") == "created the comment on the pull request\n"
+    assert github.comments[-1]["body"] == "<!-- opstore xb -->\nother"
+    github.refuses, github.comments = HTTPStatus.TEMPORARY_REDIRECT, []
+    assert comment("moved") == "::warning::no comment on the pull request: GitHub answered with the status 307\n"
+    environ["GITHUB_API_URL"] = "http://127.0.0.1:9"
+    assert comment("gone") == "::warning::no comment on the pull request: URLError\n"
 
 
 @needs_a_daemon

@@ -23,11 +23,11 @@ EXPRESSION = re.compile(r"\$\{\{ (.+?) \}\}")
 # Instead of a virtual environment: opstore and Python as they are installed here.
 PYTHON = """#!/bin/sh
 echo "python $*" >> "$CALLS"
-if [ "$1 $2" = "-m venv" ]; then
-    mkdir -p "$3/bin"
-    printf '#!/bin/sh\\nexec "%s" "$@"\\n' "$OPSTORE_PROGRAM" > "$3/bin/opstore"
-    printf '#!/bin/sh\\necho "python $*" >> "$CALLS"\\n[ "$1" = -m ] || exec "$REAL_PYTHON" "$@"\\n' > "$3/bin/python"
-    chmod +x "$3/bin/opstore" "$3/bin/python"
+if [ "$1 $2 $3" = "-I -m venv" ]; then
+    mkdir -p "$4/bin"
+    printf '#!/bin/sh\\nexec "%s" "$@"\\n' "$OPSTORE_PROGRAM" > "$4/bin/opstore"
+    printf '#!/bin/sh\\necho "python $*" >> "$CALLS"\\n[ "$2" = -m ] || exec "$REAL_PYTHON" "$@"\\n' > "$4/bin/python"
+    chmod +x "$4/bin/opstore" "$4/bin/python"
 fi
 """
 
@@ -38,13 +38,14 @@ class Comments(Handler):
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         if self.path == "/user":
             return self._answer(HTTPStatus.FORBIDDEN, {})
-        assert self.path == "/repos/somebody/project/issues/7/comments?per_page=100&page=1"
-        return self._answer(HTTPStatus.OK, self.owner.comments)
+        place, _, page = self.path.partition("?per_page=100&page=")
+        assert place == "/repos/somebody/project/issues/7/comments"
+        return self._answer(HTTPStatus.OK, self.owner.comments[100 * (int(page) - 1) : 100 * int(page)])
 
     def do_POST(self) -> None:  # noqa: N802 - http.server calls it so
         assert self.path == "/repos/somebody/project/issues/7/comments"
         if self.owner.refuses:
-            return self._answer(HTTPStatus.FORBIDDEN, {})
+            return self._answer(self.owner.refuses, {})
         user = {"login": "github-actions[bot]"}
         self.owner.comments.append({"id": len(self.owner.comments) + 1, "user": user, "body": self._body()})
         return self._answer(HTTPStatus.CREATED, {})
@@ -62,6 +63,7 @@ class Comments(Handler):
         data = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Location", "/user")
         self.end_headers()
         self.wfile.write(data)
 
@@ -71,7 +73,7 @@ class GitHub(HttpThread):
 
     def __init__(self) -> None:
         super().__init__(Comments)
-        self.refuses = False
+        self.refuses: HTTPStatus | None = None
         self.comments: list[dict[str, Any]] = [
             {"id": 1, "user": {"login": "somebody"}, "body": "<!-- opstore churn -->\nmine"}
         ]
