@@ -32,8 +32,8 @@ def parse(path: str) -> tuple[Reference, str]:
     """
     check_not_versioned(path)
     if path in ("", "."):
-        advice = "write opstore:///NAME, with three slashes, where a program drops the host of a URL, as Kedro does"
-        raise refusal(path, "it names no op", advice)
+        # In the message itself: Kedro shows that of the cause, without its notes.
+        raise refusal(path, "it names no op; Kedro drops the host of a URL, so write opstore:///NAME there", "")
     text, _, member = path.partition("/")
     return Reference.of(*_parts(text)), member
 
@@ -56,8 +56,8 @@ def check_not_versioned(path: str) -> None:
     """Raise PathRefused for a path that Kedro makes for `versioned: true`: NAME/TIME/NAME."""
     parts = path.split("/")
     if len(parts) > 2 and parts[-1] == parts[-3] and _KEDRO_STAMP.fullmatch(parts[-2]):
-        advice = f"remove 'versioned: true' from the catalog; to pin a version: filepath: opstore:///{parts[-1]}@1.0.0"
-        raise refusal(path, "opstore itself keeps the versions of an op", advice)
+        reason = "opstore itself keeps the versions of an op: remove 'versioned: true' from the catalog"
+        raise refusal(path, reason, f"to pin a version: filepath: opstore:///{parts[-1]}@1.0.0")
 
 
 def is_glob(path: str) -> bool:

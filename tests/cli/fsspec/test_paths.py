@@ -55,9 +55,8 @@ def test_other_paths_are_refused_with_the_reason(path: str) -> None:
 
 def test_a_url_without_an_op_names_the_three_slashes_that_kedro_needs() -> None:
     path = _parse_filepath("opstore://pca@1.0.0")["path"]  # Kedro drops the host
-    with pytest.raises(errors.PathRefused, match="it names no op") as refused:
+    with pytest.raises(errors.PathRefused, match=r"it names no op; .* write opstore:///NAME"):
         paths.parse(paths.strip(path))
-    assert "opstore:///NAME" in refused.value.__notes__[0]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +81,8 @@ def test_a_write_to_a_stored_version_is_refused(selector: str) -> None:
 
 @pytest.mark.parametrize("path", ["pca/2024-11-30T10.00.00.000Z/pca", "pca/*/pca"])
 def test_a_versioned_dataset_of_kedro_is_refused_by_name(path: str) -> None:
-    with pytest.raises(errors.PathRefused, match="opstore itself keeps the versions") as refused:
+    with pytest.raises(
+        errors.PathRefused, match=r"opstore itself keeps the versions.*remove 'versioned: true'"
+    ) as refused:
         paths.parse(path)
-    assert "versioned: true" in refused.value.__notes__[0]
+    assert "opstore:///pca@1.0.0" in refused.value.__notes__[0]
