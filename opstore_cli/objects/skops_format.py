@@ -51,7 +51,7 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
                     arrays.copy_without_padding(source, copy)
                 else:
                     shutil.copyfileobj(source, copy)
-        made.writestr(zip_members.member(SCHEMA), json.dumps(described, indent=2))
+        made.writestr(zip_members.member(SCHEMA), json.dumps(described))
     return schema.modules
 
 

@@ -14,8 +14,8 @@ from opstore_cli.sklearn import estimators, structure
 from opstore_cli.sklearn.naming import STRUCTURE
 from opstore_daemon.protocol import errors
 
-# Types of scikit-learn that a structure may have, and that do no more than compare names and types of columns.
-_HARMLESS = ("sklearn.compose._column_transformer.make_column_selector",)
+# What a structure may have, and what does no more than compare names and types of columns.
+_HARMLESS = ("sklearn.compose._column_transformer.make_column_selector", "builtins.object")
 
 
 def with_harmless(trusted: Any) -> tuple[str | type, ...]:

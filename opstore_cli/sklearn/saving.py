@@ -106,8 +106,17 @@ def _write(client: "BaseOpStoreClient", dumps: Dumps, taken: structure.Taken) ->
             parts[step.op] = _written(dumps, f"the step {step_name(step.path)!r}", step.estimator, latest)
     # The last one, since it has the steps without state: an error names the step.
     op = taken.graph.structure
-    parts[op] = _written(dumps, "the structure of the pipeline", taken.document, _latest(client, op))
+    parts[op] = _written_structure(dumps, taken, _latest(client, op))
     return parts
+
+
+def _written_structure(dumps: Dumps, taken: structure.Taken, latest: VersionRecord | None) -> Dump:
+    try:
+        return _written(dumps, "the structure of the pipeline", taken.document, latest)
+    except errors.EstimatorRefused:
+        for path, hollow in taken.joins.items():  # the error of one of them says where it is
+            _written(dumps, f"the step {step_name(path)!r}", hollow, None)
+        raise
 
 
 def _latest(client: "BaseOpStoreClient", op: OpName) -> VersionRecord | None:
@@ -147,7 +156,7 @@ def _store(
         if isinstance(part, Dump):
             stored[op] = _push(client, op, part, upstreams, chosen)
         else:
-            stored[op] = client.register(op, fields=part, valid_with=upstreams)
+            stored[op] = _register(client, op, part, upstreams)
     registered = client.register_pipeline(pipeline, graph.ops, edges=graph.edges)
     versions = tuple(stored.values())
     kept = tuple(link for version in versions for link in version.links if not link.valid)
@@ -156,6 +165,17 @@ def _store(
         warn_caller(UserWarning(f"these links stay as they are, so {pipeline} is not valid as it was saved: {named}"))
     steps = {step_name(step.path): str(step.op) for step in graph.steps}
     return SavedPipeline(pipeline=pipeline, versions=versions, edges=registered.edges, steps=steps, kept_invalid=kept)
+
+
+def _register(client: "BaseOpStoreClient", op: OpName, fields: Fields, upstreams: list[str]) -> Pushed:
+    """Register a step without state, as the latest version of its op: parameters may return to what they were."""
+    registered = client.register(op, fields=fields, valid_with=upstreams)
+    latest = registered if registered.created else client.show(op)
+    if latest.version == registered.version:
+        return registered
+    if latest.version.split(".")[:2] == registered.version.split(".")[:2]:  # the same type and parameters
+        return client.register(op, subversions=latest.subversions, valid_with=upstreams)
+    return client.register(op, fields={**fields, "patch": {"after": latest.version}}, valid_with=upstreams)
 
 
 def _push(client: "BaseOpStoreClient", op: OpName, dump: Dump, upstreams: list[str], chosen: Format) -> Pushed:

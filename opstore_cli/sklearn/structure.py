@@ -26,6 +26,7 @@ Equal = Callable[[Any, Any], bool]
 class Taken:
     """A pipeline, taken apart: the `graph` of its steps, and the `document` of its structure.
 
+    `joins` has the column transformers and unions by their paths, the inner ones first, without their fitted steps.
     `equal` returns whether two unfitted objects are the same. Raises InvalidName and EstimatorRefused.
     """
 
@@ -33,6 +34,7 @@ class Taken:
         self._names = Names(name)
         self._equal = equal
         self.graph = Graph(self._names.structure)
+        self.joins: dict[Path, Any] = {}
         hollow, _ = self._take(pipeline, (), Flow())
         ops = {step_name(step.path): str(step.op) for step in self.graph.steps}
         self.document = {"format": FORMAT, "ops": ops, "pipeline": hollow}
@@ -69,6 +71,7 @@ class Taken:
                 kept, output = self._take(transformer, (*path, name), inputs)
                 outputs.append(output)
             hollow.transformer_list.append((name, kept))
+        self.joins[path] = hollow
         return hollow, self.graph.join(outputs)
 
     def _take_columns(self, columns: Any, path: Path, inputs: Flow) -> tuple[Any, Flow]:
@@ -88,6 +91,7 @@ class Taken:
         hollow.remainder = self._unfitted(columns.remainder, fitted.get("remainder"))
         name, _, selected = columns._remainder
         hollow._remainder = (name, hollow.remainder, selected)
+        self.joins[path] = hollow
         return hollow, self.graph.join(outputs)
 
     def _unfitted(self, original: Any, fitted: Any) -> Any:

@@ -69,6 +69,11 @@ def chain(step: Any) -> Any:
             "define its classes and functions in a module",
         ),
         (
+            lambda: chain(ColumnTransformer([("a", StandardScaler(), lambda _: [0])])).fit(FEATURES, CLASSES),
+            "the step 'first' (a sklearn.compose._column_transformer.ColumnTransformer) can't be saved: ",
+            "define its classes and functions in a module",
+        ),
+        (
             lambda: chain(local_class()).fit(FEATURES, CLASSES),
             "the step 'first' (a tests.cli.sklearn.test_refusals.local_class.<locals>.Local) can't be saved",
             "define its classes and functions in a module",

@@ -126,6 +126,14 @@ def test_other_parameters_of_a_step_without_state_are_another_version_of_it(clie
     assert load_pipeline(client, "iris").get_params()["normalize__norm"] == "l1"
 
 
+def test_a_pipeline_that_is_saved_again_after_another_one_is_the_latest(client: OpStoreClient) -> None:
+    first, other = scaled(), scaled(slice(0, 140)).set_params(normalize__norm="l1").fit(FEATURES[:140], CLASSES[:140])
+    for fitted, count in ((first, 4), (other, 4), (first, 4), (first, 0), (other, 4), (first, 4), (first, 0)):
+        assert sum(version.created for version in save_pipeline(client, "iris", fitted)) == count
+        loaded = load_pipeline(client, "iris", latest=True)
+        assert (loaded.predict_proba(FEATURES) == fitted.predict_proba(FEATURES)).all()
+
+
 def test_a_step_without_state_is_stored_if_its_op_has_stored_versions(client: OpStoreClient) -> None:
     fitted = scaled()
     save_pipeline(client, "iris", fitted)
