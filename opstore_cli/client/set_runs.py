@@ -74,7 +74,9 @@ def _pull(
 ) -> PulledSet:
     folder, lock = temporary / "ops", temporary / "opstore.lock"
     if place.folder is not None:
-        folder = place.folder.absolute()
+        folder = Path(os.path.abspath(place.folder))
+        if not folder.name:
+            raise errors.FileRefused(path=str(folder), reason="its lock would be beside it: choose a folder in it")
         lock = folder.with_name(folder.name + LOCK_SUFFIX)
     if not runnable.needs_files:
         return PulledSet(found.versions, folder, lock, {})

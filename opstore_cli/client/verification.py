@@ -189,7 +189,11 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         from opstore_cli.client import set_runs
 
         run = set_runs.run(self.start_pull, found, runnable, watcher, place, timeout=timeout, repeat=repeat)
-        return self.record_run(found.pipeline, run)
+        try:
+            return self.record_run(found.pipeline, run)
+        except errors.OpStoreError:
+            watcher.note(f"it {run.result} ({run.reason}), but that could not be recorded")
+            raise
 
     def _version_set(
         self, pipeline: PipelineName, use: Sequence[str | Reference], lock: Lock | Path | str | None, *, resolved: bool

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +12,6 @@ from opstore_cli.console.session import Session
 from opstore_cli.console.trailing_words import TrailingWordsCommand, trailing_option
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
-
-if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import Lock
 
 
 class _VerifyCommand(TrailingWordsCommand):
@@ -112,9 +108,10 @@ def verify(
     if not words:
         raise click.UsageError("give the command: --run CMD after all other options")
     from opstore_cli.client.set_runs import Place
+    from opstore_cli.console import lock_files
     from opstore_cli.console.verification import CommandWatcher, write_recorded
 
-    pinned = None if lock is None else _read_lock(session, PipelineName.parse(name), lock)
+    pinned = None if lock is None else lock_files.read(lock, PipelineName.parse(name))
     client = session.client()
     watcher = CommandWatcher(session.out)
     try:
@@ -123,7 +120,7 @@ def verify(
             client._runnable(words, script),
             watcher,
             use=use,
-            lock=pinned,
+            lock=None if pinned is None else pinned.record(),
             resolved=resolved,
             place=Place(None if directory is None else Path(directory), overwrite=force),
             timeout=timeout,
@@ -134,10 +131,7 @@ def verify(
         raise
     finally:
         watcher.finish()
+    if pinned is not None:
+        numbers = {each.op: each.version for each in recorded.run.versions}
+        lock_files.note_other_numbers(session.out, pinned, numbers)
     return write_recorded(session.out, client, recorded)
-
-
-def _read_lock(session: Session, pipeline: PipelineName, path: Path) -> "Lock":
-    from opstore_cli.console import lock_files
-
-    return lock_files.read(path, pipeline).record()

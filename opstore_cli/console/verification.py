@@ -20,6 +20,7 @@ from opstore_daemon.protocol.sizes import format_size
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
 
+MOST_VERSIONS = 20  # of a set that are listed
 JOURNAL_ENTRIES = 1000  # of an op, in which the author of a link is looked for
 
 
@@ -40,7 +41,9 @@ class CommandWatcher(Watcher):
 
     def pulled(self, versions: Sequence[VersionRecord], folder: Path) -> None:
         size = sum(version.size or 0 for version in versions)
-        self._out.note(f"pulled {', '.join(map(str, versions))}: {format_size(size)} in {folder}")
+        shown = ", ".join(map(str, versions[:MOST_VERSIONS]))
+        more = f" and {len(versions) - MOST_VERSIONS} more" if len(versions) > MOST_VERSIONS else ""
+        self._out.note(f"pulled {shown}{more}: {format_size(size)} in {folder}")
         for version in versions:
             if version.digest is None:
                 self._out.note(f"{version} has no bytes, so there is no file of it")

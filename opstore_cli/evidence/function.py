@@ -38,6 +38,8 @@ class FunctionRunnable:
         if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
             raise _not_a_verdict(f"{inner.__name__}(), which returns a coroutine or a generator")
         name = f"{inner.__module__}.{inner.__qualname__}"
+        if inner.__name__ == "<lambda>":
+            name += f":{inner.__code__.co_firstlineno}"  # its file may have several
         return cls(function, (f"python:{name}",), script or _source(inner), load)
 
     @property

@@ -67,7 +67,7 @@ class PulledSet:
 def temporary_folder(before_removal: Callable[[], object], warn: Callable[[str], object]) -> Iterator[Path]:
     """Yield a new folder, which is deleted at the end with everything in it; `warn` is told if it can't be."""
     with errors.translated(OSError, to=errors.OutputFailed, path=tempfile.gettempdir()):
-        folder = Path(tempfile.mkdtemp(prefix="opstore-run-"))
+        folder = Path(tempfile.mkdtemp(prefix="opstore-run-")).absolute()
     try:
         yield folder
     except InterruptedTransfer:

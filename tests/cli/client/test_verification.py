@@ -112,6 +112,47 @@ def test_a_function_without_a_file_has_the_digest_of_its_source(client: InProces
     assert client.verify("iris", print).run.script is None  # it is not written in Python
 
 
+def test_two_lambdas_of_one_file_are_two_commands(client: InProcessClient) -> None:
+    one, other = (
+        client.verify("iris", lambda paths: True).run,
+        client.verify("iris", lambda paths: True).run,
+    )
+    assert one.command != other.command
+    assert one.command[0].startswith(
+        f"python:{__name__}.test_two_lambdas_of_one_file_are_two_commands.<locals>.<lambda>:"
+    )
+
+
+def test_a_result_that_can_not_be_recorded_is_told(client: InProcessClient, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(paths: Mapping[str, Path]) -> None:
+        client.remove_pipeline("iris")
+        client.register_pipeline("iris", ["forest", "pca"])
+
+    client.progress = True
+    with pytest.raises(errors.PipelineChanged):
+        client.verify("iris", change)
+    assert capsys.readouterr().err.endswith("it passed (it returned None), but that could not be recorded\n")
+    assert client.runs() == []
+
+
+def test_a_folder_without_a_name_is_refused(client: InProcessClient) -> None:
+    with pytest.raises(errors.FileRefused, match="its lock would be beside it"):
+        client.verify("iris", accurate, folder="/")
+
+
+def test_a_temporary_folder_that_can_not_be_written_says_how_to_choose_another(
+    client: InProcessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise errors.OutputFailed(path="/tmp/opstore-run-x/ops", reason="No space left on device")  # noqa: S108
+
+    monkeypatch.setattr("opstore_cli.client.set_runs.pull_set", full)
+    with pytest.raises(errors.OutputFailed) as caught:
+        client.verify("iris", accurate)
+    assert "TMPDIR" in caught.value.advice
+    assert "folder=... pulls to another folder" in "".join(caught.value.__notes__)
+
+
 def test_a_function_that_changes_a_file_shows_nothing(client: InProcessClient) -> None:
     def change(paths: Mapping[str, Path]) -> None:
         paths["pca"].chmod(0o644)
