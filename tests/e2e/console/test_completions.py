@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from opstore_cli.console import time_limit
 from opstore_cli.console.application import COMMANDS, COMPLETE_VARIABLE
 from opstore_cli.console.shell_scripts import SHELLS, script
-from tests.support.machines import Machine
+from tests.support.machines import Machine, a_machine
 from tests.support.markdown import ROOT
 from tests.support.terminal import Terminal
 
@@ -47,16 +48,19 @@ def shell(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
-def stocked(machine: Machine) -> Machine:
-    """Return a machine whose daemon has some ops, with a folder that contains a file."""
-    path = machine.file("blob.bin", b"bytes")
-    for op in ("pca", "pca_of_may", "tokenizer"):
-        machine.do("push", op, path)
-    machine.do("push", "tokenizer", path, "--new", "--bump", "minor", "--label", "stage=candidate,late")
-    machine.do("tag", "tokenizer@1.0.0", "production")
-    machine.do("pipeline", "register", "churn", "tokenizer", "pca")
-    return machine
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Return a machine whose daemon has some ops, with a folder that contains a file. Tests share it and only read."""
+    with a_machine(tmp_path_factory.mktemp("stocked") / "machine") as machine:
+        path = machine.file("blob.bin", b"bytes")
+        machine.do("start")
+        with machine.client() as client:
+            for op in ("pca", "pca_of_may", "tokenizer"):
+                client.push(op, path)
+            client.push("tokenizer", path, new=True, bump="minor", labels={"stage": "candidate,late"})
+            client.tag("tokenizer@1.0.0", "production")
+            client.register_pipeline("churn", ["tokenizer", "pca"])
+        yield machine
 
 
 class Prompt:
@@ -97,23 +101,27 @@ class Prompt:
         self._terminal.wait_for(shown, " ".join(words))
 
 
-COMPLETED = {
+# Words that a shell splits or escapes in its own way: files, @, = and :.
+OF_THE_SHELL = {
     "opstore versi": "opstore versions",
+    "opstore push pca blo": "opstore push pca blob.bin",
+    "opstore show tokenizer@prod": "opstore show tokenizer@production",
+    "opstore versions tokenizer --label stage=ca": "opstore versions tokenizer --label stage=candidate,late",
+    "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
+}
+# `test_the_candidates_for_each_argument_and_option` asks the program for such words without a shell.
+OTHERS = {
     "opstore pipeline li": "opstore pipeline list",
     "opstore push --bu": "opstore push --bump",
     "opstore push pca blob.bin --bump ma": "opstore push pca blob.bin --bump major",
     "opstore versions tok": "opstore versions tokenizer",
     "opstore pull tokenizer@1.1": "opstore pull tokenizer@1.1.0",
-    "opstore show tokenizer@prod": "opstore show tokenizer@production",
-    "opstore push pca blo": "opstore push pca blob.bin",
     "opstore validate chu": "opstore validate churn",
     "opstore pull --pipeline chu": "opstore pull --pipeline churn",
     "opstore untag tokenizer pro": "opstore untag tokenizer production",
     "opstore tag tokenizer@1.1.0 pro": "opstore tag tokenizer@1.1.0 production",
     "opstore edit tokenizer@1.1.0 --unlabel sta": "opstore edit tokenizer@1.1.0 --unlabel stage",
-    "opstore versions tokenizer --label stage=ca": "opstore versions tokenizer --label stage=candidate,late",
     "opstore log chu": "opstore log churn",
-    "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
 }
 OFFERED = {
     "opstore pu": ("push", "pull"),
@@ -122,19 +130,25 @@ OFFERED = {
 }
 
 
-def test_tab_completes_the_line(stocked: Machine, shell: str) -> None:
+@pytest.mark.parametrize("completed", [OF_THE_SHELL, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_tab_completes_the_line(stocked: Machine, shell: str, completed: dict[str, str]) -> None:
     with Prompt(shell, stocked) as prompt:
-        for line, to in COMPLETED.items():
+        for line, to in completed.items():
             prompt.expect_completion(line, to)
             prompt.erase()
 
 
 def test_repeated_tabs_list_the_candidates(stocked: Machine, shell: str) -> None:
     op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens the common prefix
-    numbers = {"opstore pull tokenizer@": (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")}
-    for line, words in {**OFFERED, **numbers}.items():
-        with Prompt(shell, stocked) as prompt:
-            prompt.expect_candidates(line, *words)
+    with Prompt(shell, stocked) as prompt:
+        prompt.expect_candidates("opstore pull tokenizer@", f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", OFFERED)
+def test_repeated_tabs_list_commands_ops_and_pipelines(stocked: Machine, shell: str, line: str) -> None:
+    with Prompt(shell, stocked) as prompt:
+        prompt.expect_candidates(line, *OFFERED[line])
 
 
 def test_completion_without_a_daemon_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
@@ -260,7 +274,7 @@ def test_completion_is_silent_about_every_error(machine: Machine, env: dict[str,
 
 def test_completion_queries_the_daemon_named_on_the_line(stocked: Machine, machine: Machine) -> None:
     url = f"http://127.0.0.1:{stocked.runtime()['port']}"
-    env = {"OPSTORE_HOME": str(machine.folder / "other"), "OPSTORE_TOKEN": stocked.token}
+    env = {"OPSTORE_TOKEN": stocked.token}
     assert ask(machine, f"opstore --url {url} versions tok", **env)[0] == ["tokenizer"]
 
 
