@@ -214,6 +214,7 @@ class OldStoreUnreadable(Refused):
 class RegistryUnreadable(Refused):
     message = "the MLflow registry can't be read: {reason}"
     hint = "check --uri; MLflow takes credentials from variables such as MLFLOW_TRACKING_TOKEN"
+    python = "MLflow takes credentials from variables such as MLFLOW_TRACKING_TOKEN"
 
 
 class ImportIncomplete(Refused):

@@ -62,6 +62,7 @@ def digests_of_models() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_same_model_made_by_two_processes_is_the_same_bytes() -> None:
     root = Path(__file__).parents[3]
     other = subprocess.run([sys.executable, "-c", DIGESTS], cwd=root, capture_output=True, text=True, check=True)

@@ -19,6 +19,8 @@ from tests.support.site import Site
 
 WIDTHS = [360, 800, 1440]
 
+# The pages with other parts than the rest: axe-core takes a quarter of a second for each.
+OF_ALL_PARTS = {"home", "op", "version", "graph", "matrix", "edge", "journal", "runs", "run"}
 FURTHER = {
     "yanked",
     "registered only",
@@ -117,7 +119,8 @@ def test_a_view_of_a_few_ops(watched: Watched, view: str, scheme: Any) -> None:
     for width in WIDTHS if examples.is_all() else WIDTHS[:1]:
         watched.look(VIEWS[view], width)
         watched.check()
-        assert axe(watched.tab) == []
+        if examples.is_all() or view in OF_ALL_PARTS:
+            assert axe(watched.tab) == []
 
 
 @pytest.mark.slow
