@@ -540,7 +540,7 @@ class PipelineConflict(Conflict):
 class PipelineChanged(Conflict):
     message = "nothing was recorded: the pipeline {pipeline} has another graph than the run: {difference}"
     hint = "opstore pipeline show {pipeline}, then run the command on the graph that it has now"
-    python = "client.pipeline('{pipeline}') has its graph: run the command on that"
+    python = "client.pipeline('{pipeline}') returns the graph that it has now"
 
 
 class FormatConflict(Conflict):
