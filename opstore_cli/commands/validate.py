@@ -1,5 +1,6 @@
 """`opstore validate`: show the verdict of a pipeline or of one edge."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +114,8 @@ def validate(
         whole = found.exact_set
         rows.append((EXACT_SET, verdict_cell(whole.verdict, whole.basis), whole.basis, whole.reason))
     session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "BASIS", "REASON"), rows))
+    if env and not session.out.json and any(edge.basis == "environment" for edge in found.edges):
+        session.out.note(f"--env is about {sys.executable}; --env-file FILE compares what a deployment installs")
     if found.uncompared and not session.out.json:
         session.out.note(f"not compared, as they record no libraries: {', '.join(map(str, found.uncompared))}")
     if not session.out.json and found.pipeline is not None:

@@ -177,14 +177,15 @@ def _start(version: Version, depth: int) -> tuple[int, ...]:
 def _samples(allowed: SpecifierSet, recorded: str) -> Iterator[str]:
     """Yield versions that are allowed: at least one of each relation to the recorded version, if there is one.
 
-    A specifier allows an interval, or all but one. So the ends of the intervals and of the recorded version's minor and
-    major are enough.
+    What is allowed is a union of intervals. So the lower end of each is enough, with versions at the ends of the
+    recorded version's minor and major and just above it.
     """
     version = _parsed(recorded)
     assert version is not None, "the caller looked"  # noqa: S101
     major, minor = _start(version, 2)[1:]
     end = 999_999_999
-    texts = {recorded, "0", f"{major}.{minor}", f"{major}.{minor}.{end}", f"{major}.{minor + 1}", f"{major + 1}"}
+    above = ".".join(map(str, (*version.release, 0, 1)))
+    texts = {recorded, above, "0", f"{major}.{minor}", f"{major}.{minor}.{end}", f"{major}.{minor + 1}", f"{major + 1}"}
     texts |= {f"{major}.0", f"{major}.{end}", f"{max(major - 1, 0)}.{end}", f"{major}.{max(minor - 1, 0)}.{end}"}
     for specifier in allowed:
         start = specifier.version.removesuffix(".*")

@@ -1,6 +1,10 @@
 """The libraries of a version are compared to those of an environment, and the format says how bad a difference is."""
 
+import itertools
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from opstore_cli.objects import environment, formats
@@ -105,6 +109,27 @@ def test_a_range_is_invalid_or_fine_only_if_every_version_in_it_is(
     library: str, allowed: str, expected: str | None
 ) -> None:
     assert severity("skops", library, allowed) == expected
+
+
+VERSIONS = [".".join(map(str, each)) for each in itertools.product(range(4), repeat=3)]
+SPECIFIERS = st.builds(
+    lambda operator, version, stars: f"{operator}{version}" + (".*" if stars and operator in ("==", "!=") else ""),
+    st.sampled_from(["==", "!=", ">=", "<=", ">", "<", "~="]),
+    st.sampled_from([*VERSIONS, *{each.rpartition(".")[0] for each in VERSIONS}]),
+    st.booleans(),
+)
+
+
+@pytest.mark.oracle
+@given(st.lists(SPECIFIERS, min_size=1, max_size=4), st.sampled_from(VERSIONS), st.sampled_from([1, 2, None]))
+@example([">1.1,<1.2"], "1.1.0", 2)
+@example(["~=1.2.1", "!=1.2.2"], "1.2.2", 2)
+@example(["!=0.2.2", "<=0.2.2"], "0.2.0", 2)
+@example(["!=1.*", "!=2.*", "!=0.*"], "3.1.0", 1)
+def test_no_version_that_a_range_allows_is_overlooked(texts: list[str], recorded: str, depth: int | None) -> None:
+    allowed = SpecifierSet(",".join(texts))
+    every = {environment._relation(each, recorded, depth, False) for each in VERSIONS if allowed.contains(each)}
+    assert every <= environment._relations([allowed], recorded, depth, only_minor=False)
 
 
 def test_a_missing_library_is_invalid_and_one_that_is_not_named_may_have_any_version() -> None:

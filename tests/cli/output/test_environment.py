@@ -1,5 +1,7 @@
 """The output of `validate --env` and `--env-file`."""
 
+import sys
+
 import msgspec
 
 from opstore_cli.client.environments import ENVIRONMENT
@@ -17,9 +19,11 @@ FOUND = msgspec.structs.replace(
 
 def test_differences_are_rows_and_what_is_not_compared_is_noted(opstore: Opstore) -> None:
     row = "pca@1.0.0 -> forest\tvalid\tlink\tbecause\npca@1.0.0 -> environment\tvalid\tenvironment\tonly a warning\n"
-    note = "not compared, as they record no libraries: forest@1.0.0\nthe pipeline churn is valid\n"
+    note = f"--env is about {sys.executable}; --env-file FILE compares what a deployment installs\n"
+    note += "not compared, as they record no libraries: forest@1.0.0\nthe pipeline churn is valid\n"
     note += "forest has no version, so the pipeline can't be run\n"
     assert opstore("validate", "churn", "--env", validate_pipeline=FOUND) == (0, row, note)
+    assert opstore("validate", "churn", "--env-file", "a.txt", validate_pipeline=FOUND)[2].startswith("not compared")
     assert opstore("validate", "churn", "--env-file", "a.txt", "-q", validate_pipeline=FOUND)[:2] == (0, "valid\n")
 
 
