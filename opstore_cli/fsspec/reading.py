@@ -20,6 +20,8 @@ from opstore_daemon.protocol.folder_format import InvalidFolder
 from opstore_daemon.protocol.records import VersionRecord
 
 WHOLE = 16 * 1024 * 1024  # bytes; a version of up to this size is pulled whole, and verified before it is read
+AHEAD = 256 * 1024  # bytes that are read ahead; they double while a file is read in order, up to
+MAX_AHEAD = 8 * 1024 * 1024
 LINE = 8 * 1024  # bytes that are looked through at a time for the end of a line
 
 _READ_OPTIONS = ("autocommit", "cache_options", "cache_type", "size")
@@ -93,7 +95,7 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
     the last of them, if they are read from the first to the last; a file in a folder that is read in ranges is not.
     """
 
-    DEFAULT_BLOCK_SIZE = 1024 * 1024  # bytes that are read ahead
+    DEFAULT_BLOCK_SIZE = AHEAD
 
     def __init__(self, fs: Any, content: Content, member: Member | None, info: dict[str, Any], **options: Any) -> None:
         self.version, self._content, self._member = content.version, content, member
@@ -104,11 +106,15 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
             options.update(cache_type="none")
         self._offset = 0 if member is None else member.offset
         self._hash, self._hashed = hashlib.sha256(), 0
+        is_default = options.get("block_size") is None and options.get("cache_type", "readahead") == "readahead"
+        self._may_grow = is_default and self._local is None
         super().__init__(fs, info["name"], "rb", **{**options, "size": info["size"]})
         self._details = info
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         if self._local is None:
+            if self._may_grow:
+                self.cache.blocksize = min(2 * self.cache.blocksize, MAX_AHEAD)
             return self._content.read(self._offset + start, self._offset + end)
         self._local.seek(start)
         return self._local.read(end - start)
@@ -116,6 +122,8 @@ class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
     def read(self, length: int = -1) -> bytes:
         """Return the next bytes. Raises DigestMismatch with the last ones, if all were read and they are wrong."""
         start = self.loc
+        if self._may_grow and not self.closed and not self.cache.start <= start <= self.cache.end:
+            self.cache.blocksize = AHEAD  # not in order
         data: bytes = super().read(length)
         if self._local is None and self._member is None and start <= self._hashed < start + len(data):
             self._hash.update(memoryview(data)[self._hashed - start :])

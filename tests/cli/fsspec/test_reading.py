@@ -40,10 +40,19 @@ def test_small_reads_of_a_large_version_move_few_bytes(large: CountingClient, fs
         assert file.read(100) == DATA[3 * MIB : 3 * MIB + 100]
         assert (file.tell(), file.size, file.seekable()) == (3 * MIB + 100, 6 * MIB, True)
     assert large.fetched == 3
-    assert large.received <= 2 * (MIB + 100) + 100
+    assert large.received <= 2 * (reading.AHEAD + 100) + 100
     assert fs.cat_file("model", 5, 9) == DATA[5:9]
     assert fs.head("model", 7) == DATA[:7]
     assert fs.tail("model", 7) == DATA[-7:]
+
+
+def test_more_is_read_ahead_while_a_file_is_read_in_order(large: CountingClient, fs: OpStoreFileSystem) -> None:
+    with fs.open("model") as file:
+        read_all(file, 64 * 1024)
+        assert (large.fetched, large.received) == (5, 6 * MIB)
+        file.seek(MIB)
+        file.read(10)
+    assert large.received == 6 * MIB + 10 + reading.AHEAD
 
 
 def test_the_bytes_read_ahead_can_be_set(large: CountingClient, fs: OpStoreFileSystem) -> None:
