@@ -149,12 +149,20 @@ def _are_links_of(pushed: Pushed, declared: NewVersion) -> bool:
 
 def _is_from(link: LinkRecord, pushed: Pushed, downstream: Reference) -> bool:
     end = OpVersion(op=link.downstream, version=link.downstream_version)
-    return (link.upstream, link.upstream_version) == (pushed.op, pushed.version) and _is_target(end, downstream)
+    return (link.upstream, link.upstream_version) == (pushed.op, pushed.version) and (
+        _is_target(end, downstream) or (_is_kept_for_any(link) and link.downstream == downstream.op)
+    )
 
 
 def _is_to(link: LinkRecord, pushed: Pushed, upstream: Reference) -> bool:
     end = OpVersion(op=link.upstream, version=link.upstream_version)
-    return (link.downstream, link.downstream_version) == (pushed.op, pushed.version) and is_selected(end, upstream)
+    is_target = link.downstream_version == pushed.version or _is_kept_for_any(link)
+    return link.downstream == pushed.op and is_target and is_selected(end, upstream)
+
+
+def _is_kept_for_any(link: LinkRecord) -> bool:
+    """Return whether the link says that a version is invalid for any version: a push does not reverse it."""
+    return link.downstream_version is None and not link.valid
 
 
 def is_edited(record: VersionRecord, change: ChangeVersion) -> bool:

@@ -104,6 +104,20 @@ def only_link_reverses_a_link_that_is_known_to_be_invalid(scene: Scene) -> None:
 
 
 @SCENARIOS.append
+def only_link_reverses_a_link_that_is_known_to_be_invalid_for_any_version(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    invalid = scene.store.link("pca", "forest@any", valid=False, evidence="run 7")
+    assert scene.store.push("forest", b"new", valid_with=["pca"]).links == (invalid,)
+    assert scene.store.push("pca", b"pca aaa", valid_for=["forest"]).links == (invalid,)
+    assert scene.store.register("forest", subversions=spelt("bbb"), valid_with=["pca@1.0.0"]).links == (invalid,)
+    assert scene.store.validate("pca", "forest").edges[0].basis == "known-invalid"
+    exact = scene.store.link("pca", "forest")
+    assert (exact.valid, scene.store.validate("pca", "forest").verdict) == (True, "valid")
+    assert scene.store.push("pca", b"pca aaa", valid_for=["forest"]).links == (exact,), "it decides already"
+
+
+@SCENARIOS.append
 def a_push_returns_the_links_that_it_records(scene: Scene) -> None:
     scene.numbered("scaler")
     scene.numbered("forest")

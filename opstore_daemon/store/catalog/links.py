@@ -87,8 +87,9 @@ def record_link(
     """Record a link in that state, unless the link in force is the same; return the link in force.
 
     Without evidence, a link in the same state keeps the evidence that it has. Unless it `reverses`, a link that says
-    that the versions are known not to be valid together is kept. For `revoked`, return the link that is
-    revoked; raise LinkNotFound, which lists the links between the two ops, if there is none.
+    that the versions are known not to be valid together is kept and returned, also one to any version of the downstream
+    op. For `revoked`, return the link that is revoked; raise LinkNotFound, which lists the links between the two ops,
+    if there is none.
     """
     before = find(connection, key)
     if state == "revoked":
@@ -96,9 +97,11 @@ def record_link(
             raise _not_found(connection, key)
         _write(connection, key, state, evidence, stamp)
         return before
-    same = before is not None and before.state == state and evidence in (None, before.evidence)
-    if before is not None and (same or (not reverses and not before.valid)):
+    if before is not None and before.state == state and evidence in (None, before.evidence):
         return before
+    kept = None if reverses else before or _to_any(connection, key)
+    if kept is not None and not kept.valid:
+        return kept
     _write(connection, key, state, evidence, stamp)
     recorded = find(connection, key)
     assert recorded is not None, "this transaction wrote it"  # noqa: S101
@@ -118,7 +121,12 @@ def deciding(connection: Connection, key: LinkKey) -> LinkRecord | None:
 
     A link to exactly this downstream version outranks one to any version (rules.verdict).
     """
-    return find(connection, key) or find(connection, LinkKey(key.upstream, key.downstream, None))
+    return find(connection, key) or _to_any(connection, key)
+
+
+def _to_any(connection: Connection, key: LinkKey) -> LinkRecord | None:
+    """Return the link in force to any version of the downstream op; None if there is none, or the key is that one."""
+    return None if key.version is None else find(connection, LinkKey(key.upstream, key.downstream, None))
 
 
 def _not_found(connection: Connection, key: LinkKey) -> errors.LinkNotFound:

@@ -102,6 +102,17 @@ def test_the_history_of_too_many_versions_ends_with_the_budget(
         memory.store.set_history("alone")
 
 
+def test_bytes_that_came_later_change_nothing_before(memory: OpStoreServer) -> None:
+    store = memory.store
+    store.register("pca", subversions="aaaa.aaaa.aaaa")
+    store.register_pipeline("alone", ["pca"])
+    store.register("pca", subversions="bbbb.aaaa.aaaa")
+    store.push("pca", b"bytes", subversions="aaaa.aaaa.aaaa")
+    changes = store.set_history("alone").changes
+    assert [change.position for change in changes] == [1, 3, 4]
+    assert store.set_history("alone", until="3").changes == changes[:2]
+
+
 def test_a_page_continues_the_one_before(memory: OpStoreServer) -> None:
     fill(memory, "pca", scaled(50), stored=True)
     memory.store.register_pipeline("alone", ["pca"])
