@@ -116,6 +116,7 @@ def load_pipeline(
         NoResolution: no versions are valid together; with `latest` or `use`, these are not.
         LockStale: the lock no longer holds.
         LockConflict: the store has other bytes for a version of the lock.
+        FileRefused: the lock file can't be read, or is no lock.
         PipelineNotFound: the pipeline does not exist, or did not at that time.
         PipelineNotSaved: the pipeline was registered, but not by `save_pipeline`.
         LoadingRunsCode: a format runs code, and `allow_pickle` is not True.

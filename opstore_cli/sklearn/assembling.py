@@ -58,8 +58,9 @@ def assemble(parts: Any, trusted: Any) -> Any:
     document = objects.pop(structural)
     try:
         return structure.put_together(document, objects)
-    except structure.Damaged as error:
-        raise _not_parts(f"ones whose {structural} is damaged: {error}") from error
+    except Exception as error:  # somebody else may have written it: it has any objects in any places
+        reason = escape_controls(f"ones whose {structural} is damaged: {errors.reason(error)}")
+        raise _not_parts(reason) from error
 
 
 def _files(folder: Path) -> dict[str, Path]:

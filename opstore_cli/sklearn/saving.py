@@ -1,5 +1,6 @@
 """Save a pipeline: check it, write all its parts, then store them, each with the links to what it was fitted with."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opstore_cli.client import arguments
 from opstore_cli.objects import formats
 from opstore_cli.objects.format import Format, type_name
+from opstore_cli.output.escaping import escape_controls
 from opstore_cli.output.user_warnings import warn_caller
 from opstore_cli.sklearn import estimators, structure
 from opstore_cli.sklearn.client_argument import check_client
@@ -16,7 +18,7 @@ from opstore_cli.sklearn.dumps import Dump, Dumps
 from opstore_cli.sklearn.graph import Graph, Step
 from opstore_cli.sklearn.naming import step_name
 from opstore_cli.sklearn.records import SavedPipeline
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, limits
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Fields, Pushed, VersionRecord
 
@@ -39,6 +41,7 @@ def save(client: "BaseOpStoreClient", name: str, fitted: Any, format_name: str) 
         _check_is_fitted(taken.graph)
         _check_graph(client, pipeline, taken.graph)
         parts = _write(client, dumps, taken)
+        _warn_about_main(pipeline, taken.graph, chosen)
         return _store(client, pipeline, taken.graph, parts, chosen)
 
 
@@ -59,12 +62,20 @@ def _check_is_pipeline(fitted: Any) -> None:
         advice = "save sklearn.pipeline.Pipeline(fitted.steps), or the whole: client.save(op, fitted, format='skops')"
     elif hasattr(fitted, "get_params") and not isinstance(fitted, type):
         reason = "it is no sklearn.pipeline.Pipeline"
-        advice = "client.save(op, fitted, format='skops') saves one estimator as an op"
+        advice = _advice_for_estimator(fitted)
     else:
         expected = "a fitted sklearn.pipeline.Pipeline"
         advice = "client.save(op, obj) saves other objects"
         raise errors.InvalidArgument(argument="fitted", expected=expected, actual=f"a {kind}", advice=advice)
     raise errors.EstimatorRefused(what=f"a {kind}", reason=reason, advice=advice)
+
+
+def _advice_for_estimator(fitted: Any) -> str:
+    if estimators.is_columns(fitted) or estimators.is_union(fitted):
+        return "save_pipeline(client, name, sklearn.pipeline.make_pipeline(fitted)) saves its branches as ops"
+    if estimators.is_pipeline(getattr(fitted, "best_estimator_", None)):
+        return "save_pipeline(client, name, fitted.best_estimator_) saves the best pipeline of the search"
+    return "client.save(op, fitted, format='skops') saves one estimator as an op"
 
 
 def _check_is_fitted(graph: Graph) -> None:
@@ -74,7 +85,12 @@ def _check_is_fitted(graph: Graph) -> None:
 
 
 def _check_graph(client: "BaseOpStoreClient", pipeline: PipelineName, graph: Graph) -> None:
-    """Raise PipelineConflict if the pipeline has another graph, before anything is stored."""
+    """Raise PipelineConflict if the pipeline has another graph, before anything is stored, and EstimatorRefused."""
+    size = len(json.dumps({"name": pipeline, "ops": graph.ops, "edges": graph.edges}))
+    if size > limits.MAX_JSON - 1024:
+        reason = f"its graph has {size:,} bytes, more than a request may have"
+        advice = "shorten the names of its steps, or save parts of it as pipelines of their own"
+        raise errors.EstimatorRefused(what="the pipeline", reason=reason, advice=advice)
     try:
         registered = client.pipeline(pipeline)
     except errors.PipelineNotFound:
@@ -89,6 +105,22 @@ def _folder() -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix="opstore-")
     with folder as path:
         yield Path(path)
+
+
+def _warn_about_main(pipeline: PipelineName, graph: Graph, chosen: Format) -> None:
+    """Warn about classes and functions of a notebook or a script, whose code only cloudpickle stores."""
+    if chosen.name == "cloudpickle":
+        return
+    found = {}
+    for step in graph.steps:
+        for obj in (type(step.estimator), getattr(step.estimator, "func", None)):
+            if getattr(obj, "__module__", None) == "__main__":
+                found[step_name(step.path)] = getattr(obj, "__qualname__", repr(obj))
+    if found:
+        named = ", ".join(f"{name} ({kind})" for name, kind in found.items())
+        text = f"only a program that defines them itself can load these steps of {pipeline}: {named}"
+        advice = "define them in a module, or pass format='cloudpickle'"
+        warn_caller(UserWarning(escape_controls(f"{text}; {advice}")))
 
 
 Parts = dict[OpName, Dump | Fields]  # what each op stores: the bytes in a file, or only what it declares

@@ -27,7 +27,9 @@ def fitted_with(kind: Any) -> Any:
         estimator = next(iter(_construct_instances(kind)))
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=0)
-        return Pipeline([("step", estimator)]).fit(FEATURES, CLASSES)
+        fitted = Pipeline([("step", estimator)]).fit(FEATURES, CLASSES)
+        result_of(fitted)
+        return fitted
     except Exception:  # noqa: BLE001 - of any kind: it is for other data
         return None
 

@@ -1,5 +1,6 @@
 """What can't be saved is refused with the step, the reason and what to do, and nothing is stored."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from opstore_cli import OpStoreClient
 from opstore_cli.sklearn import graph, load_pipeline, save_pipeline
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, limits
 from tests.cli.sklearn.models import CLASSES, FEATURES, Centred, pca_and_forest
 
 
@@ -56,6 +58,16 @@ def chain(step: Any) -> Any:
             lambda: LogisticRegression(max_iter=500).fit(FEATURES, CLASSES),
             "a sklearn.linear_model._logistic.LogisticRegression can't be saved: it is no sklearn.pipeline.Pipeline",
             "client.save(op, fitted, format='skops') saves one estimator",
+        ),
+        (
+            lambda: ColumnTransformer([("a", StandardScaler(), [0])]).fit(FEATURES),
+            "ColumnTransformer can't be saved: it is no sklearn.pipeline.Pipeline",
+            "save_pipeline(client, name, sklearn.pipeline.make_pipeline(fitted))",
+        ),
+        (
+            lambda: GridSearchCV(chain(StandardScaler()), {"last__C": [1]}, cv=2).fit(FEATURES, CLASSES),
+            "GridSearchCV can't be saved: it is no sklearn.pipeline.Pipeline",
+            "save_pipeline(client, name, fitted.best_estimator_)",
         ),
         (
             lambda: OwnPipeline([("a", LogisticRegression(max_iter=500))]).fit(FEATURES, CLASSES),
@@ -120,6 +132,27 @@ def test_too_many_steps_are_refused(client: OpStoreClient, monkeypatch: pytest.M
     assert save_pipeline(client, "p", Pipeline(fitted.steps[1:])).steps
 
 
+def test_a_graph_that_no_request_can_have_is_refused_before_anything_is_stored(
+    client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_JSON", 1100)
+    with pytest.raises(errors.EstimatorRefused, match=r"its graph has 1.. bytes, more than a request may have"):
+        save_pipeline(client, "p", pca_and_forest())
+    assert client.ops() == []
+
+
+def test_a_class_of_a_script_is_saved_with_a_warning(client: OpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = chain(Centred()).fit(FEATURES, CLASSES)
+    monkeypatch.setattr(Centred, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Centred", Centred, raising=False)
+    text = (
+        r"only a program that defines them itself can load these steps of p: first \(Centred\); define them in a module"
+    )
+    with pytest.warns(UserWarning, match=text):
+        save_pipeline(client, "p", fitted)
+    assert load_pipeline(client, "p", trusted="__main__.Centred").steps
+
+
 @pytest.mark.parametrize("name", ["json", "numpy", "nothing", ""])
 def test_a_format_that_is_not_for_estimators_is_refused(client: OpStoreClient, name: str) -> None:
     with pytest.raises(errors.UnknownFormat, match="choose one of skops, joblib, cloudpickle, pickle"):
@@ -130,7 +163,7 @@ def test_a_format_that_is_not_for_estimators_is_refused(client: OpStoreClient, n
 def test_without_the_library_the_error_names_the_extra(
     client: OpStoreClient, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sklearn.pipeline", None)
+    monkeypatch.setitem(sys.modules, "sklearn.pipeline", None)
     with pytest.raises(errors.LibraryMissing) as caught:
         call(client, "p", *([None] if call is save_pipeline else []))
     assert caught.value.__notes__ == ["pip install 'opstore[sklearn]'"]
