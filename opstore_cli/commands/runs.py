@@ -95,7 +95,7 @@ def _row(run: "RunRecord") -> list[Cell | str]:
         result_cell(run.result),
         command_cell(run.command),
         Cell(versions, shorten(versions, MAX_SET)),
-        Cell(f"{run.duration:g}", format_duration(run.duration)),
+        Cell(str(run.duration), format_duration(run.duration)),
         author_cell(run.author),
         run.pipeline,
     ]

@@ -1,5 +1,6 @@
 """Sentences and cells about runs, which several commands show."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,22 +22,18 @@ def describe_set(found: "Validation", use: "Sequence[Reference]" = (), as_of: ob
 
     Unless it is about a past state, it ends with what to do next.
     """
-    from opstore_daemon.protocol.records.runs import command_text
-    from opstore_daemon.protocol.records.short_text import one_line
+    from opstore_daemon.protocol.records.runs import outcome_text
 
     missing = [version.op for version in found.versions if version.version is None]
     if missing:
         return f"{missing[0]} has no version, so the pipeline can't be run"
     run = found.run
     if run is None:
-        used = "".join(f" --use {reference}" for reference in use)
+        used = "".join(f" --use {shlex.quote(str(reference))}" for reference in use)
         advice = "" if as_of is not None else f": opstore verify {found.pipeline}{used} --run CMD"
         return f"no run says whether exactly these versions work together{advice}"
-    date, command = format_time(run.registered_at)[:10], command_text(run.command, MAX_COMMAND)
-    outcome = f"run {run.position} {run.result} with exactly these versions on {date}: {command}"
-    if run.result == "passed":
-        return outcome
-    return f"{outcome} ({one_line(run.reason, MAX_REASON)}): {READ_OUTPUT} {run.position}"
+    outcome = outcome_text(run)
+    return outcome if run.result == "passed" else f"{outcome}: {READ_OUTPUT} {run.position}"
 
 
 def tip_output(out: "Output", runs: Iterable[int | None]) -> None:

@@ -74,8 +74,8 @@ def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
 
 def result_cell(result: str) -> Cell:
     """Return a cell of the result of a run: on a terminal with a mark and a colour."""
-    verdict = RESULTS.get(result, "")
-    return Cell(result, MARKS.get(verdict, result).replace(verdict, result), STYLES.get(verdict, ""))
+    verdict = RESULTS[result]
+    return Cell(result, f"{MARKS[verdict][0]} {result}", STYLES[verdict])
 
 
 def command_cell(command: Sequence[str], limit: int = MAX_COMMAND) -> Cell:

@@ -6,11 +6,7 @@ Pairs that were validated in different runs can make every edge of a set valid t
 from collections.abc import Sequence
 
 from opstore_daemon.protocol.records import SET_VERDICTS, RunRecord, SetBasis, SetVerdict
-from opstore_daemon.protocol.records.runs import command_text
-from opstore_daemon.protocol.records.short_text import one_line
-
-MAX_COMMAND = 80  # characters of the command in a reason
-MAX_REASON = 200  # characters of what decided a run
+from opstore_daemon.protocol.records.runs import outcome_text
 
 
 def exact_set(run: RunRecord | None, missing: Sequence[str] = ()) -> SetVerdict:
@@ -23,10 +19,7 @@ def exact_set(run: RunRecord | None, missing: Sequence[str] = ()) -> SetVerdict:
         return _verdict("not-run", f"{missing[0]} has no version")
     if run is None:
         return _verdict("not-run", "no run says whether exactly these versions work together")
-    outcome = f"run {run.position} {run.result} with exactly these versions: {command_text(run.command, MAX_COMMAND)}"
-    if run.result == "passed":
-        return _verdict("run", outcome)
-    return _verdict("run-failed", f"{outcome} ({one_line(run.reason, MAX_REASON)})")
+    return _verdict("run" if run.result == "passed" else "run-failed", outcome_text(run))
 
 
 def _verdict(basis: SetBasis, reason: str) -> SetVerdict:

@@ -6,6 +6,7 @@ A *set* is one version of each op of a pipeline. Its digest names exactly these 
 
 import shlex
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -34,6 +35,7 @@ from opstore_daemon.protocol.records.verdicts import OpVersion
 
 RunResult = Literal["passed", "failed", "unknown"]
 
+MAX_COMMAND_SHOWN, MAX_REASON_SHOWN = 80, 200  # characters of a command and of a reason in a sentence
 MAX_COMMAND = 64 * 1024  # characters of all words of a command: a page of runs has many
 
 Argument = Annotated[str, Meta(max_length=16384, pattern=NO_NUL)]
@@ -110,6 +112,13 @@ class RunRecord(Record, frozen=True, kw_only=True):
     def _summary(self) -> str:
         """Return its position, the command, and the result with its reason."""
         return f"{self.position}: {command_text(self.command, 80)} {self.result}, {short_text(self.reason)}"
+
+
+def outcome_text(run: RunRecord) -> str:
+    """Return in words what a run showed about its set, on one short line."""
+    command, date = command_text(run.command, MAX_COMMAND_SHOWN), run.registered_at.astimezone(UTC).date()
+    outcome = f"run {run.position} {run.result} with exactly these versions on {date}: {command}"
+    return outcome if run.result == "passed" else f"{outcome} ({one_line(run.reason, MAX_REASON_SHOWN)})"
 
 
 class RecordedRun(Record, frozen=True, kw_only=True):

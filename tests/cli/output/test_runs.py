@@ -63,6 +63,8 @@ def test_the_next_step_names_the_versions_that_were_used_and_a_past_state_has_no
     assert opstore(*words, validate_pipeline=a_set(None))[2].endswith(
         f"\n{said}: opstore verify churn --use pca@1.0.0 --run CMD\n"
     )
+    ranged = opstore("validate", "churn", "--use", "pca@>=1,<2", validate_pipeline=a_set(None))[2]
+    assert ranged.endswith(f"{said}: opstore verify churn --use 'pca@>=1,<2' --run CMD\n"), "a shell takes it as it is"
     assert opstore(*words, "--as-of", "7", validate_pipeline=a_set(None))[2].endswith(f"\n{said}\n")
 
 
