@@ -180,6 +180,24 @@ def time(name: str, value: Any) -> AsOf:
     return AsOf.parse(text(name, value))
 
 
+def end(name: str, value: Any) -> AsOf | Lock | Path:
+    """Return a lock, the path of its file, or a position or time; a text is a path if there is a file of that name.
+
+    Raises InvalidArgument, and InvalidRequest for another text.
+    """
+    if isinstance(value, Lock):
+        return value
+    if isinstance(value, os.PathLike):
+        return path(name, value)
+    if isinstance(value, str):
+        from opstore_cli.evidence.end_text import parse_end
+
+        return value if isinstance(value, AsOf) else parse_end(text(name, value))
+    if not isinstance(value, date) and _integer(value) is None:
+        raise _invalid(name, "a lock, the path of its file, a position of the journal, a time or a datetime", value)
+    return time(name, value)
+
+
 def subversions(name: str, value: Any) -> str | Version:
     """Return the text, or those of an object with `major`, `minor` and `patch`.
 
@@ -359,6 +377,7 @@ _FLAGS = (
     "resume",
     "resolved",
     "load",
+    "rerun",
 )
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
@@ -382,6 +401,7 @@ CHECKS: dict[str, Check] = {
     "new_bisection": new_bisection,
     "result": result,
     **dict.fromkeys(("as_of", "since", "until"), time),
+    **dict.fromkeys(("good", "bad"), end),
     "subversions": subversions,
     "source": source,
     "to": target,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opstore_cli.client import advice, arguments, mistakes, warnings
 from opstore_cli.client.administration import AdministrationMixin
+from opstore_cli.client.bisection import BisectionMixin
 from opstore_cli.client.cached_copies import CachedCopiesMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
@@ -31,6 +32,7 @@ Warn = Callable[[PickedYanked], object]
 
 @verbs(unchecked=(ChariotsMixin,))
 class BaseOpStoreClient(
+    BisectionMixin,
     VerificationMixin,
     PushesMixin,
     PullsMixin,

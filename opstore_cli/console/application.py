@@ -46,6 +46,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Find the newest versions of a pipeline that are valid together.",
         ),
         "runs": ("opstore_cli.commands.runs", "List the runs of commands on the versions of a pipeline, newest first."),
+        "bisect": (
+            "opstore_cli.commands.bisect",
+            "Find the change that broke a pipeline.",
+        ),
         "affected": (
             "opstore_cli.commands.affected",
             "List the ops to retrain for a version.",

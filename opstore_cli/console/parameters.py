@@ -272,6 +272,28 @@ class TimeOrPositionType(Text):
         return [CompletionItem(word) for word in ("yesterday", "1h", "1d", "1w") if word.startswith(incomplete)]
 
 
+class EndType(TimeOrPositionType):
+    """An end of a bisection: the path of a lock file that exists, as Path, else a time or a position, as AsOf."""
+
+    name = "lock, time or position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_cli.evidence.end_text import parse_end
+        from opstore_daemon.protocol.errors import InvalidRequest
+
+        try:
+            return parse_end(click.types.StringParamType.convert(self, value, param, ctx))
+        except InvalidRequest as error:
+            self.fail(error.details["reason"], param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, param, incomplete)]
+
+
 class PathType(click.Path):
     """A path, which messages show in the form that all others do."""
 

@@ -54,6 +54,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("sync install", (("pull --lock FILE -d DIR", "writes all bytes of a lock to a folder"),)),
         Meaning("update upgrade", (("resolve PIPELINE --lock FILE --upgrade OP", "moves an op of a lock"),)),
         Meaning("stale outdated retrain repro", (("affected REF", "lists what to retrain"),)),
+        Meaning("blame culprit", (("bisect PIPELINE --good POSITION --run CMD", "finds what broke a pipeline"),)),
         Meaning("dag tree lineage", (("graph PIPELINE", "draws a pipeline with its verdicts"),)),
         Meaning("promote alias stage", (("tag REF TAG", "moves a tag to a version"),)),
         Meaning("compare", (("diff REF REF", "compares two versions"), ("show REF", "shows one version"))),

@@ -9,8 +9,8 @@
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
-    │                                  PathRefused  PathIsFolder
-    ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
+    │                                  PathRefused  PathIsFolder  BisectionRefused
+    ├── AnswerIsNo           exit 1    NothingValid  LockStale  NotBroken  (exit 3: NothingKnown  BadEndUntested)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
@@ -201,6 +201,13 @@ class CommandNotStarted(Refused):
     message = "the command {command} can't be started: {reason}"
 
 
+class BisectionRefused(Refused):
+    """The ends of a bisection have no entry between them that could have broken the pipeline."""
+
+    message = "can't bisect {pipeline}: {reason}"
+    hint = "{advice}"
+
+
 class FolderRefused(Refused):
     message = "{op}@{version} can't be unpacked: {reason}"
     hint = "to get its bytes as they are: opstore pull {op}@{version} -o -"
@@ -350,6 +357,23 @@ class NoSetKnown(NoResolution):
     exit_code = 3
     message = "can't resolve {pipeline}: some edges have never been validated"
     past = "can't resolve {pipeline}: some edges had not been validated at {as_of}"
+
+
+class NotBroken(AnswerIsNo):
+    """The set at the bad end of a bisection passed."""
+
+    message = "there is nothing to find: {pipeline} passed at the bad end, position {position} (run {run})"
+    hint = "--bad takes a position or a time at which the command fails"
+    python = "pass bad=..., a position or a time at which the command fails"
+
+
+class BadEndUntested(AnswerIsNo):
+    """The set at the bad end of a bisection can't be tested."""
+
+    exit_code = 3
+    message = "can't tell whether {pipeline} is broken at the bad end, position {position}: {reason}"
+    hint = "--bad takes a position or a time at which the command can tell, and --rerun ignores earlier results"
+    python = "pass bad=..., a position or a time at which it can tell, or rerun=True to ignore earlier results"
 
 
 class LockStale(AnswerIsNo):

@@ -13,6 +13,7 @@ from tests.support.markdown import DOCUMENTS, ROOT, blocks, name_of, read
 
 # What stands before a document's first command where the document itself does not make its files.
 BEFORE = {
+    "docs/bisect.md": f"cp '{ROOT}'/examples/bisect/*.py .",
     "docs/chariots.md": f"PYTHONPATH='{ROOT}' python -m tests.support.chariots_store old",
 }
 ANYTHING = "…"
@@ -62,10 +63,9 @@ def check_comments(script: str, output: str, place: str) -> None:
 # On a busy machine waitress warns that a request waits for a thread.
 QUIET_QUEUE = "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR)"
 
-# What the entry points of an installed opstore do. One block fails on purpose, which is logged.
+# What the entry points of an installed opstore do.
 REGISTERED = """
 import fsspec, upath.registry
-logging.getLogger("opstore_cli.fsspec").setLevel(logging.ERROR)
 fsspec.register_implementation("opstore", "opstore_cli.fsspec.OpStoreFileSystem", clobber=True)
 upath.registry.register_implementation("opstore", "opstore_cli.upath.OpStorePath", clobber=True)
 """

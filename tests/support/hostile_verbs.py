@@ -211,4 +211,6 @@ def public_verbs() -> set[str]:
         "request",
         "read_lock",
         "write_lock",
+        "verify",  # it and `bisect` send requests by other verbs, and skip a set that can't be pulled
+        "bisect",
     }

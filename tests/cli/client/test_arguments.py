@@ -36,12 +36,14 @@ GIVEN: dict[str, Any] = {
     "resolution": RESOLUTION, "path": "opstore.lock", "position": 5, "new_run": new_run("pca@1.0.0", "forest@1.0.0"),
     "command_or_function": ["true"],
     "new_bisection": NewBisection(command=("pytest",), good=1, bad=2, last_good=1, first_bad=2),
+    "good": 1,
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
     arguments.bump: [5, b"major", "huge", "2.1.0", ""],
     arguments.compat: [5, "minr"],
+    arguments.end: [1.5, b"12", [12], True, object()],
     arguments.result: [5, "valid", ""],
     arguments.new_bisection: [5, "pytest", {}, RESOLUTION],
     arguments.new_run: [5, "run", {}, RESOLUTION],

@@ -104,6 +104,10 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         lambda client: client.record_bisection("eval", FOUND),
         "eval, broken by encoder 1.0.1, position 9",
     ),
+    "Bisection": (
+        lambda client: client.bisect("eval", lambda _: False, good=client.show("encoder@1.0.0").position),
+        r"eval, broken by encoder 1.0.1, position 9",
+    ),
     "TagRecord": (lambda client: client.tags("pca")[0], "pca@best: pca@1.0.0"),
     "Status": (lambda client: client.status(), r"\d+\.\d+\.\d+, pid \d+, 3 ops, 5 versions"),
     "Invitation": (lambda client: client.invite(), "60 seconds"),

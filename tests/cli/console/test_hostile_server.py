@@ -65,6 +65,7 @@ COMMANDS: dict[str, list[str]] = {
     "links": ["pca"],
     "validate": ["churn"],
     "verify": ["churn", "--run", "true"],
+    "bisect": ["churn", "--good", "12", "--bad", "13", "--run", "sh", "-c", '! grep -q newer "$OPSTORE_OP_PCA"'],
     "runs": ["churn"],
     "resolve": ["churn", "--lock", "out"],
     "affected": ["settings@2.0.0"],
