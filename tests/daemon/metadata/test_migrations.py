@@ -434,5 +434,7 @@ def test_a_journal_with_an_unexpected_constraint_is_not_touched(tmp_path: Path) 
     database = Database(f"sqlite:///{path}")
     with pytest.raises(errors.DatabaseFailed, match="its journal has another constraint"):
         Migrate(database).upgrade()
+    with database.write() as writer:
+        assert writer.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
     database.close()
     assert revision_in(path) == "0009"

@@ -37,6 +37,13 @@ def _allow_more_kinds() -> None:
         op.create_check_constraint("ck_journal_kind", "journal", f"kind IN ({MORE_KINDS})")
         return
     connection.exec_driver_sql("PRAGMA writable_schema = ON")
+    try:
+        _replace_kinds(connection)
+    finally:
+        connection.exec_driver_sql("PRAGMA writable_schema = OFF")
+
+
+def _replace_kinds(connection: sa.Connection) -> None:
     replaced = connection.exec_driver_sql(
         "UPDATE sqlite_master SET sql = replace(sql, ?1, ?2)"
         " WHERE type = 'table' AND name = 'journal' AND instr(sql, ?1) > 0",
@@ -44,10 +51,9 @@ def _allow_more_kinds() -> None:
     )
     if replaced.rowcount != 1:
         raise errors.DatabaseFailed(reason="its journal has another constraint than the migrations gave it")
-    # The connections read the schema again if its version has changed.
+    # Each connection reads the schema again if its version has changed.
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
-    connection.exec_driver_sql("PRAGMA writable_schema = OFF")
 
 
 def _create_run() -> None:
