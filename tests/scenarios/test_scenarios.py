@@ -82,7 +82,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene
         yield entered
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+# What a client does in process, it does over HTTP too.
+@pytest.mark.parametrize("transport", ["memory", pytest.param("process", marks=pytest.mark.slow), "http"])
 @pytest.mark.parametrize("scenario", EVERY_SCENARIO, ids=[scenario.__name__ for scenario in EVERY_SCENARIO])
 def test_scenario(scenario: Scenario, transport: str, scenes: dict[str, Scene]) -> None:
     scene = scenes[transport]
