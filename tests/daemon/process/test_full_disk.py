@@ -129,6 +129,7 @@ def test_a_killed_daemon_starts_again_on_a_full_disk(disk: MountedDisk, start: S
     assert again.stop() == 0
 
 
+@pytest.mark.slow
 def test_without_a_reserve_a_start_on_a_full_disk_exits_9_and_says_why(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     daemon.kill()
@@ -183,6 +184,7 @@ def database_of_the_first_schema(path: Path, rows: int) -> None:
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("db", "upgrade"), ("serve",)])
 def test_an_upgrade_without_space_says_how_much_it_needs_and_keeps_the_old_database(
     disk: MountedDisk, tmp_path: Path, words: tuple[str, ...]
@@ -206,6 +208,7 @@ def test_an_upgrade_without_space_says_how_much_it_needs_and_keeps_the_old_datab
     assert backup.read_bytes()[:16] == old[:16]
 
 
+@pytest.mark.slow
 def test_a_disk_without_inodes_is_called_that_and_can_be_freed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with mounted(tmp_path / "disk", 40 * MIB, inodes=60) as disk:
