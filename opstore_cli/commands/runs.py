@@ -14,6 +14,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, author_cell, command_cell, result_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_cli.output.width import shorten
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.durations import format_duration
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
@@ -68,9 +69,13 @@ def runs(
             raise click.UsageError("--output takes the number of one run: leave out PIPELINE")
         _print_output(session, output)
         return
-    found = session.client().runs(
-        pipeline, version=reference, result=result, limit=results.rows_to_read(session.out, limit)
-    )
+    most = results.rows_to_read(session.out, limit)
+    try:
+        found = session.client().runs(pipeline, version=reference, result=result, limit=most)
+    except errors.PipelineNotFound as error:
+        if pipeline is not None and pipeline.isdecimal():
+            error.advice = f"to print what run {pipeline} printed: opstore runs --output {pipeline}"
+        raise
     shown = results.first_rows(session.out, found, limit)
     session.out.write_result(
         {"runs": found},

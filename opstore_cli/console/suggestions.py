@@ -45,9 +45,13 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
             ),
         ),
         Meaning(
-            "test evaluate eval",
-            (("verify PIPELINE --run CMD", "runs a command on the latest versions and records what it showed"),),
+            "run test evaluate eval",
+            (
+                ("verify PIPELINE --run CMD", "runs a command on the latest versions and records what it showed"),
+                ("runs PIPELINE", "lists the runs"),
+            ),
         ),
+        Meaning("experiments executions evaluations results", (("runs PIPELINE", "lists the runs of a pipeline"),)),
         Meaning("approve allow valid", (("link UP DOWN", "records that a version is valid for another"),)),
         Meaning("reject deny block", (("link UP DOWN --invalid", "records that a version is not valid for another"),)),
         Meaning("lock freeze pin", (("resolve PIPELINE --lock FILE", "writes a lock"),)),
@@ -68,7 +72,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning(
             "gc prune clean cleanup", (("yank REF --reason TEXT", "retires a version, and no command frees space yet"),)
         ),
-        Meaning("server run daemon up", (("start", "starts the local daemon"), ("serve", "runs it in the foreground"))),
+        Meaning("server daemon up", (("start", "starts the local daemon"), ("serve", "runs it in the foreground"))),
         Meaning("down kill shutdown", (("stop", "stops the local daemon"),)),
         Meaning("ps ping", (("status", "shows the daemon and its address"),)),
         Meaning("ui web browse dashboard gui", (("open", "opens the web page"),)),

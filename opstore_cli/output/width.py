@@ -55,7 +55,8 @@ _PROSE = (
     "|starts|stops|stores|takes|that|there|to|until|upgrades|when|which|with|writes"
 )
 _WORD = rf"(?!(?:{_PROSE})\b)(?:'[^']*'|\"[^\"]*\"|[^\s,;()?]*[^\s,;:()?])"
-_COMMAND = re.compile(rf"opstore (?:--url \S+ )?(?=[A-Za-z]){_WORD}(?: {_WORD})*")
+_FIRST = rf"(?:runs(?= --)|{_WORD})"  # a command and a verb
+_COMMAND = re.compile(rf"opstore (?:--url \S+ )?(?=[A-Za-z]){_FIRST}(?: {_WORD})*")
 
 
 def _words(text: str, limit: int) -> Iterator[str]:

@@ -31,7 +31,8 @@ def group_at(name: str) -> click.Group | None:
         (
             "evaluate",
             "there is no command evaluate",
-            "opstore verify PIPELINE --run CMD runs a command on the latest versions and records what it showed",
+            "opstore verify PIPELINE --run CMD runs a command on the latest versions and records what it showed; "
+            "opstore runs PIPELINE lists the runs",
         ),
         ("psh", "there is no command psh", "did you mean push?"),
         ("verisons", "there is no command verisons", "did you mean versions?"),

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from opstore_cli.console import completion
+from opstore_cli.output.width import wrap
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.durations import format_duration
 from opstore_daemon.protocol.records import (
     JournalEntry,
@@ -184,6 +186,13 @@ def test_the_facts_below_the_output_are_escaped_and_short(opstore: Opstore) -> N
     assert lines[4:] == [f"script: a\\nb.py sha256:{'c' * 64}", "commit: 1a2b3c4-dirty", "CI: javascript:alert(1)\\x07"]
 
 
+def test_the_number_of_a_run_in_place_of_a_pipeline_is_answered_with_the_command(opstore: Opstore) -> None:
+    _, _, err = opstore("runs", "45", runs=errors.PipelineNotFound(pipeline="45"))
+    assert err.splitlines()[-1] == "hint: to print what run 45 printed: opstore runs --output 45"
+    _, _, err = opstore("runs", "chrun", runs=errors.PipelineNotFound(pipeline="chrun"))
+    assert err.splitlines()[-1] == "hint: opstore pipeline list"
+
+
 def test_the_output_is_that_of_one_run(opstore: Opstore) -> None:
     for words in (("churn",), ("--result", "failed"), ("--limit", "3"), ("--reference", "pca")):
         code, out, err = opstore("runs", *words, "--output", "45")
@@ -198,6 +207,12 @@ def test_the_duration_of_a_run_is_short_on_a_terminal(opstore: Opstore, seconds:
 
 
 # --- where else runs are shown ----------------------------------------------------------------------------------
+
+
+def test_the_command_that_prints_an_output_is_not_broken() -> None:
+    text = "run 7 failed: opstore runs --output 7 says why"
+    assert wrap(text, 24) == ["run 7 failed:", "opstore runs --output 7", "says why"]
+    assert wrap("opstore runs commands on versions", 24) == ["opstore runs commands on", "versions"]
 
 
 def test_show_has_a_line_for_each_run(opstore: Opstore) -> None:
