@@ -364,7 +364,7 @@ class NotBroken(AnswerIsNo):
 
     message = "there is nothing to find: {pipeline} passed at the bad end, position {position} (run {run})"
     hint = "--bad takes a position or a time at which the command fails"
-    python = "pass bad=..., a position or a time at which the command fails"
+    python = "pass bad=..., a position or a time at which it fails"
 
 
 class BadEndUntested(AnswerIsNo):
