@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.test_json import promised
 from tests.support.machines import Machine, a_machine
 from tests.support.markdown import ROOT
 from tests.support.waiting import WITHIN, wait_for
@@ -106,7 +107,9 @@ def test_the_last_good_versions_are_pulled_by_the_command_that_it_prints_or_by_a
 def test_json_has_the_answer_and_how_it_was_found(reviews: Machine) -> None:
     code, document, error = reviews.documents(*reviews.run("--json", *BISECT, *EVALUATE))
     assert (code, error) == (0, None)
+    assert promised("`bisect`") <= set(document)
     culprit = document["culprit"]
+    assert promised("`culprit` and an element of `suspects` of `bisect`") <= set(culprit)
     assert (culprit["op"], culprit["version"], culprit["position"]) == ("tokenizer", "1.0.8", document["first_bad"])
     assert document["suspects"] == [culprit]
     assert [f"{each['op']}@{each['version']}" for each in document["last_good_versions"]] == list(SET)
@@ -129,6 +132,7 @@ def test_a_bad_end_that_passes_is_exit_1(reviews: Machine) -> None:
     assert (code, out, err) == (1, "", f"{REUSED.splitlines()[1]}\n{said}{BAD_END}")
     code, document, error = reviews.documents(*reviews.run("--json", *BISECT, "--bad", "45", *EVALUATE))
     assert (code, error) == (1, None)
+    assert promised("`bisect` without an answer") <= set(document)
     assert (document["culprit"], document["suspects"], document["bad"], document["run"]) == (None, [], 45, 84)
     assert (document["runs_made"], document["runs_reused"]) == (0, 3)
 
