@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from opstore_cli.client.comparison import Difference
 from opstore_cli.client.mixin import ignore
-from opstore_cli.client.verification import Function, VerificationMixin
+from opstore_cli.client.verification import Function, VerificationMixin, check_limits
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.records import (
     BisectionRecord,
@@ -121,7 +121,7 @@ class BisectionMixin(VerificationMixin):
             >>> print(found.culprit.op, found.culprit.version)
             pca 2.0.0
         """
-        runnable = self._runnable(command_or_function, script_path, load=load)
+        runnable = self._runnable(command_or_function, script_path, load=load, timeout=timeout)
         ends = cast("End", good), cast("End | None", bad)  # the arguments were converted
         return self._bisect(pipeline, runnable, *ends, rerun=rerun, timeout=timeout, repeat=repeat, notify=notify)
 
@@ -142,6 +142,7 @@ class BisectionMixin(VerificationMixin):
         from opstore_cli.client.bisection_ends import Ends
         from opstore_cli.client.bisection_search import BisectionSearch
 
+        check_limits(timeout, repeat)
         runnable.check()  # before anything is requested
         graph = self.pipeline(pipeline)
         timeline = Ends(self, graph).between(good, bad)

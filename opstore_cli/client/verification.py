@@ -92,9 +92,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         from opstore_cli.client.set_runs import Place
         from opstore_cli.client.watching import ClientWatcher
 
-        runnable = self._runnable(command_or_function, script_path, load=load)
-        if timeout is not None and callable(command_or_function):
-            raise errors.InvalidRequest(reason="a function can't be ended, so timeout is for commands only")
+        runnable = self._runnable(command_or_function, script_path, load=load, timeout=timeout)
         return self._verify(
             pipeline,
             runnable,
@@ -121,7 +119,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         repeat: int = 1,
     ) -> RecordedRun:
         """Verify as `verify` does, for a watcher."""
-        _check_limits(timeout, repeat)
+        check_limits(timeout, repeat)
         runnable.check()  # before anything is requested
         found = self._version_set(PipelineName.parse(pipeline), use, lock, resolved=resolved)
         return self._run_and_record(found, runnable, watcher, place, timeout, repeat)
@@ -144,14 +142,22 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         from opstore_cli.client.set_runs import Place, VersionSet
         from opstore_cli.client.watching import ClientWatcher
 
-        _check_limits(timeout, repeat)
+        check_limits(timeout, repeat)
         found = VersionSet(PipelineName.parse(pipeline), edges, versions)
         return self._run_and_record(found, runnable, watcher or ClientWatcher(self._progress), Place(), timeout, repeat)
 
     def _runnable(
-        self, command_or_function: Sequence[str] | Function, script: Path | str | None, *, load: bool = False
+        self,
+        command_or_function: Sequence[str] | Function,
+        script: Path | str | None,
+        *,
+        load: bool = False,
+        timeout: float | None = None,
     ) -> "Runnable":
-        """Return what is to be run, with the digest of its script. Raises InvalidArgument and FileRefused."""
+        """Return what is to be run, with the digest of its script. Raises InvalidRequest and FileRefused.
+
+        A command can't be given objects to `load`, and a function has no `timeout`.
+        """
         from opstore_cli.evidence.script import named_script
 
         named = None if script is None else named_script(script)
@@ -159,6 +165,8 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
             if load:
                 raise errors.InvalidRequest(reason="load=True is for a function: a command gets paths")
             return self._command(command_or_function, named)
+        if timeout is not None:
+            raise errors.InvalidRequest(reason="a function can't be ended, so timeout is for commands only")
         from opstore_cli.evidence.function import FunctionRunnable
 
         def load_version(version: VersionRecord) -> object:
@@ -228,7 +236,8 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         return VersionSet(pipeline, pinned.edges, locks.records(pinned, self.show))
 
 
-def _check_limits(timeout: float | None, repeat: int) -> None:
+def check_limits(timeout: float | None, repeat: int) -> None:
+    """Raise InvalidArgument for a timeout or a number of repetitions that no run can have."""
     if timeout is not None and timeout <= 0:
         raise errors.InvalidArgument(argument="timeout", expected="above 0 seconds", actual=f"{timeout:g}", advice="")
     if not 1 <= repeat <= MAX_REPEAT:

@@ -213,6 +213,14 @@ def test_a_bad_end_that_passes_or_can_not_be_tested_is_an_error(client: InProces
     assert client.bisections("churn") == []
 
 
+def test_options_that_fit_no_run_are_refused_although_earlier_results_would_do(client: InProcessClient) -> None:
+    bisect(client)
+    with pytest.raises(errors.InvalidArgument, match="repeat must be between 1 and"):
+        bisect(client, repeat=0)
+    with pytest.raises(errors.InvalidRequest, match="a function can't be ended"):
+        bisect(client, timeout=5)
+
+
 def test_sets_that_can_not_be_tested_make_suspects(client: InProcessClient) -> None:
     def tested(paths: Mapping[str, Path]) -> bool:
         content = paths["pca"].read_bytes()
