@@ -85,6 +85,8 @@ def _pull(
         pulled = pull_set(
             start, found.pipeline, found.edges, found.versions, folder, lock, display, overwrite=place.overwrite
         )
+        if place.folder is None:
+            os.chmod(folder, 0o500)  # or a file in it could be replaced by another one
     warn_of_shared_variables([version.op for version in found.versions], watcher)
     watcher.pulled(found.versions, folder)
     return pulled

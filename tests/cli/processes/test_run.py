@@ -59,6 +59,9 @@ def test_output_and_errors_are_one_stream(signals: EndingSignals) -> None:
 def test_a_command_has_no_terminal_and_no_input(signals: EndingSignals) -> None:
     finished, text = shell("cat; (: < /dev/tty) 2>/dev/null || echo no terminal", signals)
     assert (finished.exit_code, text) == (0, "no terminal\n")
+    kept = KeptOutput()  # the tests may have no terminal either
+    run([sys.executable, "-c", "import os; print(os.getsid(0) == os.getpid())"], os.environ, kept, signals)
+    assert kept.text() == "True\n"
 
 
 def test_a_signal_that_kills_a_command_is_its_exit_code(signals: EndingSignals) -> None:
