@@ -1,5 +1,6 @@
 """Output that several commands share: verdicts, edges, skipped versions and failed transfers."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -136,7 +137,7 @@ def none_valid(
     downstream = " and ".join(map(str, downstreams))
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
-        ends = (f"{each}@VERSION" if each.bare else str(each) for each in downstreams)
+        ends = (f"{each}@VERSION" if each.bare else shlex.quote(str(each)) for each in downstreams)
         error.advice = f"when one is validated: {'; '.join(f'opstore link {op}@VERSION {end}' for end in ends)}"
     else:
         error = errors.NothingValid(op=op, downstream=downstream)

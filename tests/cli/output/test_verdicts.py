@@ -77,6 +77,11 @@ def test_an_empty_selection_is_explained_and_exits_with_the_verdict(
     assert opstore(command, "pca", "--valid-for", "forest", versions=left) == (code, "", said)
 
 
+def test_the_link_that_is_missing_can_be_pasted_into_a_shell(opstore: Opstore) -> None:
+    _, _, err = opstore("versions", "pca", "--valid-for", "forest@>=1,<2", versions=NONE_KNOWN)
+    assert err.splitlines()[-1] == "hint: when one is validated: opstore link pca@VERSION 'forest@>=1,<2'"
+
+
 @pytest.mark.parametrize(("left", "code"), [(NONE_VALID, 1), (NONE_KNOWN, 3)])
 def test_an_empty_selection_is_a_document_with_json(opstore: Opstore, left: Versions, code: int) -> None:
     passed = {"op": "pca", "version": "1.1.0", "reason": "not validated"}
