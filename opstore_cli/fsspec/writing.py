@@ -1,6 +1,7 @@
 """A new version, written like a file: it is stored when the file is closed, and not at all if anything fails."""
 
 import io
+import logging
 import sys
 import warnings
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from opstore_cli.objects.formats import temporary_file
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Pushed
 from opstore_daemon.protocol.references import TagName
+
+_log = logging.getLogger(__name__)
 
 # The arguments of `client.push` that a file system and `open` take; `tag` is the same as `tags`.
 OPTIONS = ("bump", "filename", "format", "labels", "message", "new", "tag", "tags", "valid_for", "valid_with")
@@ -86,6 +89,9 @@ class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
             return
         if failure is not None and failure is not handled:
             self._discard_because_of(failure)
+            # Logged, as the exception may end in the handler that closes the file.
+            name = type(failure).__name__
+            _log.warning("%s://%s: nothing was stored: it was closed while %s was handled", PROTOCOL, self.path, name)
             return
         try:
             super().close()

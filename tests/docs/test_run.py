@@ -63,9 +63,10 @@ def check_comments(script: str, output: str, place: str) -> None:
 # On a busy machine waitress warns that a request waits for a thread.
 QUIET_QUEUE = "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR)"
 
-# What the entry points of an installed opstore do.
+# What the entry points of an installed opstore do. One block fails on purpose, which is logged.
 REGISTERED = """
 import fsspec, upath.registry
+logging.getLogger("opstore_cli.fsspec").setLevel(logging.ERROR)
 fsspec.register_implementation("opstore", "opstore_cli.fsspec.OpStoreFileSystem", clobber=True)
 upath.registry.register_implementation("opstore", "opstore_cli.upath.OpStorePath", clobber=True)
 """

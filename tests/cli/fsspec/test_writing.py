@@ -169,6 +169,21 @@ def test_a_failure_in_a_handler_stores_nothing(
     assert stored(client) == []
 
 
+def test_a_file_that_is_closed_in_a_handler_stores_nothing_and_a_log_says_so(
+    client: CountingClient, fs: OpStoreFileSystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = fs.open("forest", "wb")
+    try:
+        raise KeyError("missing")
+    except KeyError:
+        file.write(b"a default")
+        file.close()  # the limit that docs/fsspec.md names
+    assert stored(client) == []
+    assert [each.getMessage() for each in caplog.records] == [
+        "opstore://forest: nothing was stored: it was closed while KeyError was handled"
+    ]
+
+
 def test_a_file_of_the_store_notices_even_the_exception_that_was_handled_before(
     client: CountingClient, fs: OpStoreFileSystem
 ) -> None:
