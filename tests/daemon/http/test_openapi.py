@@ -44,6 +44,7 @@ VALUES = {
     "upstream": "pca",
     "downstream": "forest",
     "use": "pca@1.0.0",
+    "exact_set": "1",
     "history": "1",
     "as_of": "1",
     "timeout": "60",
