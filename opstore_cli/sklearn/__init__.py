@@ -138,13 +138,15 @@ def load_pipeline(
         )
 
 
-def assemble_pipeline(parts: Mapping[str, Any], *, trusted: Sequence[str | type] | None = None) -> Any:
-    """Return the fitted Pipeline that is made of these files or objects: those that `client.verify` passes.
+def assemble_pipeline(parts: "Mapping[str, Any] | Path | str", *, trusted: Sequence[str | type] | None = None) -> Any:
+    """Return the fitted Pipeline that is made of these files or objects, such as those that `client.verify` passes.
 
-    It asks no store, and nobody says that they are valid together: a function that is verified finds out.
+    It asks no store, and does not check that they are valid together: a lock that was pulled says so, or a run of
+    `verify` finds out.
 
     Args:
-        parts: for each op with bytes, the path of its skops file, or its object.
+        parts: for each op with bytes, the path of its skops file, or its object; or the path of the folder that
+            `opstore pull --lock` or `opstore verify` (`OPSTORE_DIR`) pulled.
         trusted: types, or their names, that skops may load in addition to those that it trusts by default.
 
     Returns:
@@ -152,6 +154,7 @@ def assemble_pipeline(parts: Mapping[str, Any], *, trusted: Sequence[str | type]
 
     Raises:
         InvalidArgument: the parts are not those of a pipeline that `save_pipeline` stored.
+        FileRefused: a file or the folder can't be read.
         UntrustedTypes: the files have types that skops does not trust; all of them are named.
 
     Examples:

@@ -41,6 +41,8 @@ def assemble(parts: Any, trusted: Any) -> Any:
     """Assemble a pipeline: see `opstore_cli.sklearn.assemble_pipeline`."""
     types = with_harmless(trusted)
     estimators.library("sklearn.pipeline")
+    if isinstance(parts, str | os.PathLike):
+        parts = _files(arguments.path("parts", parts))
     if not isinstance(parts, Mapping) or not all(isinstance(op, str) for op in parts):
         raise _not_parts(f"a {type_name(type(parts))}")
     structural = _structure(parts)
@@ -59,6 +61,17 @@ def assemble(parts: Any, trusted: Any) -> Any:
     except Exception as error:  # somebody else may have written it: it has any objects in any places
         reason = escape_controls(f"ones whose {structural} is damaged: {errors.reason(error)}")
         raise _not_parts(reason) from error
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the files of a pulled pipeline by op. Other files in the folder are left alone."""
+    with errors.translated(OSError, to=errors.FileRefused, path=str(folder)):
+        found = {entry.name: entry for entry in folder.iterdir() if entry.is_file()}
+    structures = [op for op in found if op.endswith(f".{STRUCTURE}")]
+    if not structures:
+        raise _not_parts(f"the folder {folder}, which has no file NAME.{STRUCTURE}")
+    prefix = min(structures, key=len).removesuffix(STRUCTURE)
+    return {op: path for op, path in found.items() if op.startswith(prefix)}
 
 
 def _structure(parts: Mapping[str, Any]) -> str:
@@ -81,6 +94,6 @@ def _read(path: os.PathLike[str], trusted: Sequence[str | type]) -> Any:
 
 
 def _not_parts(actual: str) -> errors.InvalidArgument:
-    expected = "a mapping of all ops of a saved pipeline to skops files or objects"
+    expected = "a folder with the skops files of a saved pipeline, or a mapping of its ops to files or objects"
     advice = "client.verify(..., load=True) passes objects, whatever their format is"
     return errors.InvalidArgument(argument="parts", expected=expected, actual=actual, advice=advice)

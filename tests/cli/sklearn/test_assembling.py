@@ -24,6 +24,21 @@ def test_files_and_objects_are_a_pipeline(client: OpStoreClient, objects: bool) 
     assert (assemble_pipeline(parts).predict_proba(FRAME) == fitted.predict_proba(FRAME)).all()
 
 
+def test_a_folder_that_was_pulled_is_a_pipeline(client: OpStoreClient, tmp_path: Path) -> None:
+    fitted = pca_and_forest()
+    save_pipeline(client, "iris", fitted)
+    client.pull_lock(client.resolve("iris").lock(), tmp_path)
+    (tmp_path / "notes.txt").write_text("something else")
+    loaded = assemble_pipeline(tmp_path, trusted=TREE)
+    assert (loaded.predict_proba(FEATURES) == fitted.predict_proba(FEATURES)).all()
+    (tmp_path / "iris.structure").unlink()
+    with pytest.raises(errors.InvalidArgument, match=r"which has no file NAME\.structure"):
+        assemble_pipeline(str(tmp_path), trusted=TREE)
+    (tmp_path / "iris.forest").unlink()
+    with pytest.raises(errors.FileRefused, match="No such file"):
+        assemble_pipeline(tmp_path / "none")
+
+
 def test_types_that_nobody_trusts_are_refused(client: OpStoreClient) -> None:
     fitted = pca_and_forest()
     parts = parts_of(client, save_pipeline(client, "iris", fitted), objects=False)
@@ -45,7 +60,9 @@ def test_anything_else_is_a_wrong_argument(client: OpStoreClient, tmp_path: Path
         {"p.structure": {}, "q": 1},
     ]
     for parts in wrong:
-        with pytest.raises(errors.InvalidArgument, match="parts must be a mapping of all ops of a saved pipeline"):
+        with pytest.raises(
+            errors.InvalidArgument, match="parts must be a folder with the skops files of a saved pipeline"
+        ):
             assemble_pipeline(parts)
     with pytest.raises(errors.FileRefused, match="No such file"):
         assemble_pipeline({"p.structure": tmp_path / "none"})
