@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from fsspec.registry import _registry as loaded
+from fsspec.registry import known_implementations
 from upath import UPath
+from upath._flavour import WrappedFileSystemFlavour
+from upath.registry import get_upath_class, register_implementation
 
 from opstore_cli.fsspec import OpStoreFileSystem
 from opstore_cli.upath import OpStorePath
@@ -101,6 +106,21 @@ def test_paths_of_universal_pathlib_read_write_and_list(
     with path.open("w") as file:
         file.write("text")
     assert path.read_text() == "text"
+
+
+def test_a_path_is_the_first_that_uses_the_file_system(
+    client: CountingClient, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the entry points leave it: both classes are known by their names, and not loaded.
+    monkeypatch.delitem(loaded, "opstore")
+    monkeypatch.delitem(sys.modules, "opstore_cli.upath")
+    monkeypatch.setitem(known_implementations, "opstore", {"class": "opstore_cli.fsspec.OpStoreFileSystem"})
+    register_implementation("opstore", "opstore_cli.upath.OpStorePath", clobber=True)
+    get_upath_class.cache_clear()  # type: ignore[attr-defined]
+    WrappedFileSystemFlavour.from_protocol.cache_clear()
+    path = UPath("opstore://pca", **options)
+    path.write_bytes(b"components")
+    assert (path.path, type(path).__name__, client.pull("pca")) == ("pca", "OpStorePath", b"components")
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
