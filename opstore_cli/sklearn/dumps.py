@@ -57,9 +57,9 @@ class Dumps:
             raise _refused(what, obj, reason, _OTHER)
 
     def digest(self, obj: Any) -> str:
-        """Return the digest of the bytes of a small object. Raises what a dump raises."""
+        """Return the digest of the bytes of a small object. Raises anything: libraries and classes of users do."""
         file = io.BytesIO()
-        formats.dump(self.format, obj, file)
+        self.format.dump(obj, file)
         return f"sha256:{hashlib.sha256(file.getbuffer()).hexdigest()}"
 
 
