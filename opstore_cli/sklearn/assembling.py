@@ -88,8 +88,13 @@ def _read(path: os.PathLike[str], trusted: Sequence[str | type]) -> Any:
             if zipfile.is_zipfile(file) and SCHEMA in zipfile.ZipFile(file).namelist():
                 file.seek(0)
                 return SKOPS.load(file, trusted)
+    except UntrustedFound:
+        raise
     except OSError as error:
         raise errors.FileRefused(path=os.fspath(path), reason=errors.reason(error)) from error
+    except Exception as error:  # skops and the classes of users raise anything
+        reason = escape_controls(f"skops can't load it: {errors.reason(error)}")
+        raise errors.FileRefused(path=os.fspath(path), reason=reason) from error
     raise _not_parts(f"ones with {os.fspath(path)}, which is no skops file")
 
 

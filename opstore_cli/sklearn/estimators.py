@@ -73,8 +73,13 @@ def features_in(estimator: Any) -> int | None:
 
 
 def features_out(estimator: Any) -> int | None:
-    """Return how many features a fitted transformer of scikit-learn gives, if that is known."""
-    if is_stateless(estimator) or not type_name(type(estimator)).startswith("sklearn."):
+    """Return how many features a fitted transformer of scikit-learn gives, if that is known.
+
+    A function, or a transformer of a user, may name another number of features than it gives, also within a join.
+    """
+    if is_stateless(estimator) or is_pipeline(estimator) or is_union(estimator) or is_columns(estimator):
+        return None
+    if not type_name(type(estimator)).startswith("sklearn."):
         return None
     try:
         return len(estimator.get_feature_names_out())

@@ -1,7 +1,8 @@
 """Load a pipeline: choose its versions, load each, and put them together."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ def load(
     pipeline = PipelineName.parse(arguments.text("name", name))
     used = arguments.references("use", use or ())
     types = assembling.with_harmless(trusted)
+    latest = arguments.flag("latest", latest)
+    allow_pickle = None if allow_pickle is None else arguments.flag("allow_pickle", allow_pickle)
     estimators.library("sklearn.pipeline")
     given = {"lock": lock is not None, "as_of": as_of is not None, "use": bool(used), "latest": latest}
     _check_together([word for word, is_given in given.items() if is_given])
@@ -117,9 +120,7 @@ def _load(
     differ = _warn_about_libraries(pipeline, stored)
     objects: dict[str, Any] = {}
     untrusted: dict[str, list[str]] = {}
-    with warnings.catch_warnings():
-        if differ:  # scikit-learn would say so again for each of its objects
-            warnings.simplefilter("ignore", estimators.library("sklearn.exceptions").InconsistentVersionWarning)
+    with _without_more_warnings() if differ else nullcontext():
         for version in stored:
             try:
                 objects[version.op] = client._load_version(version, allow_pickle, trusted)
@@ -134,6 +135,14 @@ def _load(
         reason = escape_controls(f"it is no structure of a pipeline: {errors.reason(error)}")
         there = {"op": structural.op, "version": structural.version, "format": structural.format or "bytes"}
         raise errors.NotLoaded(**there, reason=reason) from error
+
+
+@contextmanager
+def _without_more_warnings() -> Iterator[None]:
+    """Ignore what scikit-learn would say again for each of its objects."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", estimators.library("sklearn.exceptions").InconsistentVersionWarning)
+        yield
 
 
 def _structure(pipeline: PipelineName, versions: Sequence[VersionRecord]) -> VersionRecord:

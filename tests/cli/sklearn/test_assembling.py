@@ -1,5 +1,6 @@
 """A pipeline is made of the files or the objects that a function gets from `client.verify`."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def test_a_folder_that_was_pulled_is_a_pipeline(client: OpStoreClient, tmp_path:
     with pytest.raises(errors.InvalidArgument, match=r"which has no file NAME\.structure"):
         assemble_pipeline(str(tmp_path), trusted=TREE)
     (tmp_path / "iris.forest").unlink()
+    with zipfile.ZipFile(tmp_path / "iris.structure", "w") as made:
+        made.writestr("schema.json", "{}")
+    with pytest.raises(errors.FileRefused, match="skops can't load it"):
+        assemble_pipeline(tmp_path)
     with pytest.raises(errors.FileRefused, match="No such file"):
         assemble_pipeline(tmp_path / "none")
 

@@ -43,6 +43,7 @@ def result_of(pipeline: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 def test_every_estimator_is_restored_and_saved_again_as_the_same_version() -> None:
     client, checked = InProcessClient(OpStoreServer(MemorySaver())), 0

@@ -196,8 +196,11 @@ def twice(features: Any) -> Any:
 
 def test_a_format_that_runs_code_needs_consent(client: OpStoreClient) -> None:
     save_pipeline(client, "p", scaled(), format="joblib")
-    with pytest.raises(errors.LoadingRunsCode):
-        load_pipeline(client, "p")
+    for refused in (None, False):
+        with pytest.raises(errors.LoadingRunsCode):
+            load_pipeline(client, "p", allow_pickle=refused)
+    with pytest.raises(TypeError, match="allow_pickle must be True or False, not"):
+        load_pipeline(client, "p", allow_pickle="no")  # type: ignore[arg-type]
     assert load_pipeline(client, "p", allow_pickle=True).steps
 
 

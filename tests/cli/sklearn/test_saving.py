@@ -5,13 +5,16 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
-from sklearn.decomposition import TruncatedSVD
+from sklearn.base import clone
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsTransformer
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from opstore_cli import OpStoreClient
 from opstore_cli.sklearn import load_pipeline, save_pipeline
@@ -261,6 +264,13 @@ def test_an_op_that_is_something_else_is_refused_before_anything_is_stored(clien
     with pytest.raises(errors.OpInUse, match=re.escape("iris.forest@1.0.0 is json, so iris.forest can't be a step")):
         save_pipeline(client, "iris", pca_and_forest())
     assert [op.name for op in client.ops()] == ["iris.forest"]
+
+
+def test_a_function_that_names_fewer_features_than_it_gives_is_no_sign_of_another_fit(client: OpStoreClient) -> None:
+    twice = FunctionTransformer(np.tile, kw_args={"reps": 2}, feature_names_out="one-to-one")
+    inner = make_pipeline(StandardScaler(), twice)
+    fitted = make_pipeline(inner, FeatureUnion([("inner", clone(inner))]), PCA(2)).fit(FEATURES)
+    assert save_pipeline(client, "p", fitted).steps
 
 
 def test_a_step_that_was_saved_alone_before_is_used(client: OpStoreClient) -> None:
