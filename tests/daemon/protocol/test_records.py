@@ -18,6 +18,7 @@ from opstore_daemon.protocol.records import (
     MAX_DEPTH,
     ChangeOp,
     ChangeVersion,
+    LinkRecord,
     NewLink,
     NewPipeline,
     NewUpload,
@@ -100,6 +101,13 @@ def test_a_message_is_decoded_unchanged() -> None:
 def test_a_client_ignores_keys_of_a_newer_daemon() -> None:
     newer = json.loads(encode(VERSION)) | {"of_a_newer_daemon": [1, {"a": None}]}
     assert decode(json.dumps(newer).encode(), VersionRecord) == VERSION
+
+
+def test_a_link_of_an_older_daemon_has_no_run() -> None:
+    ends = {"upstream": "pca", "upstream_version": "1.0.0", "downstream": "forest", "downstream_version": None}
+    link = {**ends, "valid": True, "state": "valid", "evidence": None, "position": 3}
+    decoded = decode(json.dumps({**link, "registered_at": "2026-01-02T03:04:05Z"}).encode(), LinkRecord)
+    assert (decoded.run, decoded.until) == (None, None)
 
 
 # --- refused --------------------------------------------------------------------------------------------

@@ -6,8 +6,6 @@ from itertools import pairwise
 import pytest
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.protocol.records import RunRecord
-from opstore_daemon.store.catalog.runs import MAX_RUNS
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.store import Store
 from tests.daemon.store.test_statements import fill
@@ -56,15 +54,13 @@ def test_the_statements_of_a_run_depend_on_its_set_and_not_on_the_store(memory: 
     assert counts[2] - counts[0] == 2 * (2 + 8), "two queries for each op, eight statements for each edge"
 
 
-def test_a_page_has_at_most_so_many_runs(store: Store) -> None:
-    runs: list[RunRecord] = [
-        store.record_run("churn", new_run(*SET, result="failed")).run for _ in range(MAX_RUNS + 5)
-    ][::-1]
+def test_a_page_has_at_most_so_many_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstore_daemon.store.operations.runs.MAX_RUNS", 3)
+    runs = [store.record_run("churn", new_run(*SET, result="failed")).run for _ in range(5)][::-1]
     page = store.runs_page("churn", None, 1000)
-    assert list(page.runs) == runs[:MAX_RUNS]
-    assert page.next_cursor == str(runs[MAX_RUNS - 1].position)
-    assert store.runs_page("churn", int(page.next_cursor), 1000).runs == tuple(runs[MAX_RUNS:])
-    assert store.runs(limit=MAX_RUNS + 2) == runs[: MAX_RUNS + 2]
+    assert (list(page.runs), page.next_cursor) == (runs[:3], str(runs[2].position))
+    assert store.runs_page("churn", runs[2].position, 1000).runs == tuple(runs[3:])
+    assert (store.runs("churn"), store.runs(limit=4)) == (runs, runs[:4])
 
 
 @pytest.mark.parametrize("wanted", ["pipeline", "version", "set", "command"])
