@@ -1,10 +1,11 @@
 """Typical objects to store: fitted pipelines, forests and vocabularies."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
@@ -52,6 +53,14 @@ MODELS: dict[str, Callable[[], Any]] = {
     "forest": forest,
     "boosting": boosting,
 }
+
+
+def with_each_format(names: Iterable[str]) -> Iterator[object]:
+    """Yield each model with each format. In the fast tests each model and each format occurs once."""
+    for at, name in enumerate(names):
+        for number, model in enumerate(MODELS):
+            is_fast = at % len(MODELS) == number
+            yield pytest.param(model, name, marks=[] if is_fast else pytest.mark.slow)
 
 
 def words() -> TfidfVectorizer:

@@ -19,15 +19,14 @@ from sklearn.preprocessing import FunctionTransformer
 from opstore_cli import LibraryWarning, OpStoreClient
 from opstore_cli.objects import libraries
 from opstore_daemon.protocol import errors
-from tests.support.models import CLASSES, FEATURES, MODELS, TEXTS, columns, words
+from tests.support.models import CLASSES, FEATURES, MODELS, TEXTS, columns, with_each_format, words
 
 MODEL_FORMATS = {"pickle": [], "cloudpickle": ["cloudpickle"], "joblib": ["joblib"], "skops": ["skops"]}
 HERE = {name: metadata.version(name) for name in ("numpy", "scikit-learn", "scipy", "joblib", "cloudpickle", "skops")}
 HERE["python"] = platform.python_version()
 
 
-@pytest.mark.parametrize("name", MODEL_FORMATS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "name"), list(with_each_format(MODEL_FORMATS)))
 def test_a_model_records_python_its_format_and_the_libraries_of_its_classes(
     client: OpStoreClient, model: str, name: str
 ) -> None:

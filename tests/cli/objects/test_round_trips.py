@@ -17,7 +17,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
-from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, words
+from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, with_each_format, words
 
 OTHER_FORMATS = ["parquet", "safetensors", "xgboost", "lightgbm", "onnx"]  # test_other_formats.py
 MODEL_FORMATS = ["pickle", "cloudpickle", "joblib", "skops"]
@@ -38,8 +38,7 @@ def test_a_model_predicts_the_same_after_every_format(client: OpStoreClient, mod
         np.testing.assert_array_equal(predictions(loaded), predictions(made))
 
 
-@pytest.mark.parametrize("name", MODEL_FORMATS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "name"), list(with_each_format(MODEL_FORMATS)))
 def test_saving_the_same_model_again_creates_nothing(client: OpStoreClient, model: str, name: str) -> None:
     made = MODELS[model]()
     first = client.save("model", made, format=name)

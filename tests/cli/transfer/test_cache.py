@@ -20,7 +20,7 @@ from opstore_cli.transfer import cache as cache_module
 from opstore_cli.transfer.cache import Cache, CachedPath
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.records import VersionRecord, encode
 from tests.support.in_process import InProcessClient
 from tests.support.random_bytes import random_bytes
 from tests.support.waiting import wait_for
@@ -278,9 +278,9 @@ def test_threads_that_want_the_same_version_pull_it_once(tmp_path: Path, monkeyp
 CHILD = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[4])
 from opstore_cli.transfer.cache import Cache
-from tests.cli.transfer.test_cache import DATA, version_of
+from opstore_daemon.protocol.records import VersionRecord, decode
+DATA, version = b"weights" * 1000, decode(sys.argv[4].encode(), VersionRecord)
 def pull(target):
     if sys.argv[2] == "stop":
         target.with_name("." + target.name + ".part").write_bytes(DATA[:100])
@@ -290,15 +290,14 @@ def pull(target):
         sys.stdin.read()
     target.write_bytes(DATA)
     print("pulled", flush=True)
-path = Cache(Path(sys.argv[1]), 10**9).path(version_of(DATA), pull)
+path = Cache(Path(sys.argv[1]), 10**9).path(version, pull)
 print(path.read_bytes() == DATA, flush=True)
 sys.stdin.read()
 """
 
 
 def child(cache: Path, *words: str) -> subprocess.Popen[str]:
-    root = str(Path(__file__).parents[3])
-    arguments = [sys.executable, "-c", CHILD, str(cache), *words, root]
+    arguments = [sys.executable, "-c", CHILD, str(cache), *words, encode(version_of(DATA)).decode()]
     return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

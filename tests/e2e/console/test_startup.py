@@ -67,12 +67,9 @@ def test_commands_without_arguments_do_not_import_what_parses_them(machine: Mach
     "line",
     [
         "versions pca",
-        "show pca",
-        "ops",
-        "tags",
-        "links pca",
         "validate pca@1.0.0 forest@1.0.0",
         "pipeline list",
+        *(pytest.param(line, marks=pytest.mark.slow) for line in ("show pca", "ops", "tags", "links pca")),
     ],
 )
 def test_commands_with_a_small_request_import_no_transfer_code(stocked: Machine, line: str) -> None:

@@ -29,6 +29,9 @@ COMMANDS = [
     "db upgrade",
     "db current",
 ]
+# In the fast tests one of each kind: with a client, without one, and those that are the daemon's program.
+FAST = {"push pca blob", "status", "start", "open --print", "db upgrade"}
+SOME_OR_ALL = [pytest.param(words, marks=[] if words in FAST else pytest.mark.slow) for words in COMMANDS]
 FILES = ["daemon.log", "daemon.json", "daemon.lock", "start.lock", "token", "port"]
 
 
@@ -38,7 +41,7 @@ def everything(folder: Path) -> list[tuple[str, int, int, int]]:
     return sorted((str(path), one.st_ino, one.st_uid, one.st_size) for path, one in found)
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", SOME_OR_ALL)
 def test_no_command_uses_or_changes_a_home_that_everybody_can_write_to(machine: Machine, words: str) -> None:
     machine.file("blob", "one")
     machine.home.mkdir()
@@ -55,7 +58,7 @@ def test_no_command_uses_or_changes_a_home_that_everybody_can_write_to(machine: 
 
 
 @as_root
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", SOME_OR_ALL)
 def test_no_command_of_root_leaves_a_file_in_the_home_of_a_user(machine: Machine, words: str) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")

@@ -255,7 +255,10 @@ def check_folders(client: BaseOpStoreClient, tmp_path: Path) -> None:
     assert described(tmp_path / "another") == plain(SAMPLE)
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+# tests/cli/folders/test_unpacking.py unpacks each of them; here a pull meets some.
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.slow if number % 6 else []) for number, what in enumerate(HOSTILE)]
+)
 def test_a_hostile_stream_of_the_format_folder_writes_nothing(
     client: OpStoreClient, http: Http, tmp_path: Path, what: str
 ) -> None:
