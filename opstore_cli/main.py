@@ -15,6 +15,7 @@ from opstore_cli.output import streams
 from opstore_daemon.protocol import errors
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+_LAST_OPTIONS = ("--", "--run", "--from-command")  # what follows them are no options of ours
 
 
 def run() -> NoReturn:
@@ -84,7 +85,8 @@ def _resume_advice(failure: BaseException, args: Sequence[str]) -> str:
 
 def _report_usage(failure: click.ClickException, args: Sequence[str], session: Session) -> int:
     # click has not parsed the options after the one that failed.
-    options = args[: args.index("--")] if "--" in args else args
+    end = next((place for place, arg in enumerate(args) if arg in _LAST_OPTIONS), len(args))
+    options = args[:end]
     session.out.json = session.out.json or "--json" in options
     ctx = getattr(failure, "ctx", None)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError) and not session.out.json:

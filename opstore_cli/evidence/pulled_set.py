@@ -97,7 +97,10 @@ def pull_set(
     """
     stored = [version for version in versions if version.digest is not None]
     targets(stored, folder)
+    pinned = lockfile.of_versions(pipeline, edges, versions)
     lockfile.check_target(lock)
+    if not overwrite and _is_other(lock, pinned):
+        raise errors.OutputExists(path=str(lock))
     with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
     if overwrite:
@@ -107,9 +110,17 @@ def pull_set(
     failure = next((each for each in pulled.outcomes if isinstance(each, errors.OpStoreError)), None)
     if failure is not None:
         raise failure
-    lockfile.write(lock, lockfile.of_versions(pipeline, edges, versions))
+    lockfile.write(lock, pinned)
     with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)):
         return PulledSet.of(versions, folder, lock)
+
+
+def _is_other(path: Path, lock: lockfile.LockFile) -> bool:
+    """Return whether another lock is at the path, which somebody may deploy."""
+    try:
+        return path.read_bytes() not in (b"", lockfile.to_text(lock).encode())
+    except FileNotFoundError:
+        return False
 
 
 def _let_write(path: Path) -> None:

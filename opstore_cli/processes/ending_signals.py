@@ -9,7 +9,7 @@ from typing import Any, Self
 # The signals that end this process, and how they are usually handled.
 _ENDING = {
     getattr(signal, name): signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
     if hasattr(signal, name)
 }
 

@@ -97,6 +97,17 @@ def test_a_folder_that_stays_is_not_overwritten_unless_it_is_asked_for(
     assert os.access(again.paths["encoder"] / "inner", os.W_OK)
 
 
+def test_another_lock_beside_the_folder_stays(memory_server: OpStoreServer, tmp_path: Path) -> None:
+    first = pull(memory_server, tmp_path / "ops")
+    deployed = first.lock.read_text().replace('pipeline = "churn"', 'pipeline = "live"')
+    first.lock.write_text(deployed)
+    with pytest.raises(errors.OutputExists, match=r"ops\.lock"):
+        pull(memory_server, tmp_path / "ops")
+    assert first.lock.read_text() == deployed
+    pull(memory_server, tmp_path / "ops", overwrite=True)
+    assert first.lock.read_text() != deployed
+
+
 def test_a_lock_that_is_none_stays(memory_server: OpStoreServer, tmp_path: Path) -> None:
     (tmp_path / "ops.lock").write_text("mine\n")
     with pytest.raises(errors.FileRefused):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli.processes import ending, group, output
-from opstore_cli.processes.ending_signals import EndingSignals
+from opstore_cli.processes.ending_signals import Ended, EndingSignals
 from opstore_cli.processes.output import KeptOutput
 from opstore_cli.processes.run import Finished, run
 from opstore_daemon.protocol import errors
@@ -164,12 +164,14 @@ def test_a_command_that_can_not_be_started_says_why(
     assert bool(advice) == bool(caught.value.advice)
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, BaseException)])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Ended), (signal.SIGQUIT, Ended)]
+)
 def test_a_signal_ends_the_whole_group_before_this_process(
     number: signal.Signals, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received: list[int] = []
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGQUIT)}
     monkeypatch.setattr(signal, "raise_signal", received.append)
     kept = KeptOutput()
 
@@ -180,7 +182,8 @@ def test_a_signal_ends_the_whole_group_before_this_process(
         with pytest.raises(raised), EndingSignals() as signals:
             run(["sh", "-c", "sleep 600 & echo $!; wait"], os.environ, kept, signals, copy=copy)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert received == ([] if number == signal.SIGINT else [number])
     assert not is_running(int(kept.text()))
 

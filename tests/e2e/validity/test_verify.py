@@ -230,7 +230,7 @@ def test_a_folder_can_stay_with_its_lock(machine: Machine) -> None:
     machine.do("push", "pca", machine.file("new.bin", "new"), "--new")
     code, out, err = machine.run(*words)
     assert (code, out) == (5, "")
-    assert "kept/pca" in err
+    assert "kept.lock exists already" in err
     assert machine.do(*words[:2], "-f", *words[2:]) == "passed"
     for path in (*(machine.cwd / "kept").iterdir(), machine.cwd / "kept.lock"):
         path.unlink()
@@ -262,6 +262,11 @@ def test_a_command_without_run_is_answered_with_where_it_belongs(other: Machine)
     code, out, err = other.run("verify", "churn", "python", "eval.py")
     assert (code, out) == (2, "")
     assert err.endswith("hint: name the command with --run: opstore verify PIPELINE --run CMD\n")
+
+
+def test_an_option_of_the_command_is_none_of_ours(other: Machine) -> None:
+    for words in (("verify", "--run", "pytest", "--json"), ("push", "--from-command", "cat", "--json")):
+        assert other.run(*words)[2].startswith("error: give ")
 
 
 WAITING = 'sleep 600 & echo "$$ $! $OPSTORE_DIR" > started.part; mv started.part started; wait'
