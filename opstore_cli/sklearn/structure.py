@@ -12,6 +12,7 @@ from typing import Any
 from opstore_cli.sklearn import estimators
 from opstore_cli.sklearn.graph import Flow, Graph, Step
 from opstore_cli.sklearn.naming import Names, Path, step_name
+from opstore_cli.sklearn.selections import packed, unpacked
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
 
@@ -83,14 +84,15 @@ class Taken:
                 kept, output = self._take(transformer, (*path, name), inputs)
                 outputs.append(output)
                 fitted[name] = transformer
-            hollow.transformers_.append((name, kept, selected))
+            hollow.transformers_.append((name, kept, packed(selected)))
         hollow.transformers = [
-            (name, self._unfitted(original, fitted.get(name)), selected)
+            (name, self._unfitted(original, fitted.get(name)), packed(selected))
             for name, original, selected in columns.transformers
         ]
         hollow.remainder = self._unfitted(columns.remainder, fitted.get("remainder"))
         name, _, selected = columns._remainder
-        hollow._remainder = (name, hollow.remainder, selected)
+        hollow._remainder = (name, hollow.remainder, packed(selected))
+        hollow._columns = list(map(packed, columns._columns))
         self.joins[path] = hollow
         return hollow, self.graph.join(outputs)
 
@@ -179,15 +181,17 @@ class _Putting:
 
     def _put_columns(self, columns: Any, path: Path) -> Any:
         columns.transformers_ = [
-            (name, self.put(each, (*path, name)), selected) for name, each, selected in columns.transformers_
+            (name, self.put(each, (*path, name)), unpacked(selected)) for name, each, selected in columns.transformers_
         ]
         fitted = {name: each for name, each, _ in columns.transformers_}
         columns.transformers = [
-            (name, _unfitted(original, fitted.get(name)), selected) for name, original, selected in columns.transformers
+            (name, _unfitted(original, fitted.get(name)), unpacked(selected))
+            for name, original, selected in columns.transformers
         ]
         columns.remainder = _unfitted(columns.remainder, fitted.get("remainder"))
         name, _, selected = columns._remainder
-        columns._remainder = (name, columns.remainder, selected)
+        columns._remainder = (name, columns.remainder, unpacked(selected))
+        columns._columns = list(map(unpacked, columns._columns))
         return columns
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.base
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -86,6 +88,29 @@ def described(estimator: Any) -> dict[str, Any]:
         if selector in str(value) else str(value)
         for name, value in estimator.get_params().items()
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [
+        FRAME.columns[:2],
+        FRAME.columns[2:].rename("petal"),
+        FRAME.dtypes == "float64",
+        pd.Index([0, 3]),
+        np.array([True, False, False, True]),
+        np.array(["sepal length (cm)"]),
+        slice("sepal length (cm)", "petal length (cm)"),
+    ],
+    ids=str,
+)
+def test_columns_are_selected_by_any_object(client: OpStoreClient, selected: Any) -> None:
+    columns = ColumnTransformer([("scale", StandardScaler(), selected)], remainder="passthrough")
+    fitted = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(FRAME, CLASSES)
+    save_pipeline(client, "p", fitted)
+    loaded = load_pipeline(client, "p")
+    assert (loaded.predict_proba(FRAME) == fitted.predict_proba(FRAME)).all()
+    assert str(loaded.get_params()) == str(fitted.get_params())
+    assert not any(version.created for version in save_pipeline(client, "p", loaded))
 
 
 def test_memory_and_verbosity_are_parameters_of_the_structure(client: OpStoreClient, tmp_path: Path) -> None:
