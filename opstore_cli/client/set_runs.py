@@ -21,10 +21,12 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import MAX_JSON, MAX_OUTPUT
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import NewRun, VersionRecord, encode
+from opstore_daemon.protocol.records.short_text import one_line
 from opstore_daemon.protocol.references import Reference
 
 LOCK_SUFFIX = ".lock"  # of the lock beside a folder that stays
 LEAST_OUTPUT = 1024  # characters
+MAX_REASON = 4096  # characters (records.base.Reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _run(
         script=None if script is None else script.digest,
         script_path=None if script is None else script.path,
         result=outcome.result,
-        reason=outcome.reason,
+        reason=one_line(outcome.reason, MAX_REASON),
         exit_code=outcome.exit_code,
         duration=time.monotonic() - started,
         repeat=len(outcomes),

@@ -197,6 +197,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         from opstore_cli.client import set_runs
 
         run = set_runs.run(self.start_pull, found, runnable, watcher, place, timeout=timeout, repeat=repeat)
+        watcher.recording()
         try:
             return self.record_run(found.pipeline, run)
         except errors.OpStoreError:

@@ -127,7 +127,7 @@ def verify(
             repeat=repeat,
         )
     except KeyboardInterrupt:
-        watcher.note("nothing was recorded")
+        watcher.note_interrupted()
         raise
     finally:
         watcher.finish()

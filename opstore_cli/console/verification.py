@@ -31,6 +31,7 @@ class CommandWatcher(Watcher):
         self._out = out
         self._last = b"\n"  # the last byte that the command wrote
         self._has_escapes = False
+        self._is_recording = False
         self.copy = None if out.quiet or out.json else self._copy
 
     @contextmanager
@@ -52,6 +53,16 @@ class CommandWatcher(Watcher):
         self._end_line()
         if repeat > 1:
             self._out.note(f"repetition {number} of {repeat}")
+
+    def recording(self) -> None:
+        self._is_recording = True
+
+    def note_interrupted(self) -> None:
+        """Note what is known of the run: a request that was interrupted may have arrived."""
+        if self._is_recording:
+            self.note("the run may have been recorded: opstore runs shows it if it was")
+        else:
+            self.note("nothing was recorded")
 
     def note(self, text: str) -> None:
         self._end_line()

@@ -12,7 +12,7 @@ from opstore_cli.evidence.outcome import CantTell, Outcome
 from opstore_cli.evidence.pulled_set import PulledSet
 from opstore_cli.evidence.script import Script, named_script, script_of_text
 from opstore_cli.evidence.watcher import Watcher
-from opstore_cli.processes.ending_signals import EndingSignals
+from opstore_cli.processes.ending_signals import Ended, EndingSignals
 from opstore_cli.processes.output import KeptOutput
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord
@@ -57,7 +57,9 @@ class FunctionRunnable:
             found = self.function(given)
         except CantTell as reason:
             return Outcome("unknown", _one_line("it can't tell", reason))
-        except Exception as failure:  # noqa: BLE001 - whatever it raises is its result
+        except (KeyboardInterrupt, Ended):
+            raise
+        except BaseException as failure:  # noqa: BLE001 - whatever it raises is its result, also SystemExit
             output.write("".join(traceback.format_exception(failure)).encode(errors="replace"))
             return Outcome("failed", _one_line(f"it raised {type(failure).__name__}", failure))
         if found is None or (_is_bool(found) and bool(found)):
@@ -105,5 +107,8 @@ def _not_a_verdict(actual: str) -> errors.InvalidArgument:
 
 
 def _one_line(text: str, error: BaseException) -> str:
-    said = " ".join(str(error).replace("\0", " ").split())
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - of a user's class
+        return text
     return f"{text}: {said[:MAX_REASON]}" if said else text

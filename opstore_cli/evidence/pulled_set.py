@@ -33,6 +33,7 @@ class PulledSet:
     lock: Path
     paths: dict[str, Path]
     _states: dict[str, dict[str, State]] = field(default_factory=dict)
+    _links: frozenset[str] = frozenset()  # ops whose path was a link to the bytes before
 
     @classmethod
     def of(cls, versions: Sequence[VersionRecord], folder: Path, lock: Path) -> "PulledSet":
@@ -40,7 +41,8 @@ class PulledSet:
         paths = {version.op: folder / version.op for version in versions if version.digest is not None}
         for path in paths.values():
             make_read_only(path)
-        return cls(versions, folder, lock, paths, {op: dict(_states(path)) for op, path in paths.items()})
+        states = {op: dict(_states(path)) for op, path in paths.items()}
+        return cls(versions, folder, lock, paths, states, frozenset(op for op in paths if os.path.islink(paths[op])))
 
     def changed(self) -> list[str]:
         """Return the ops whose files have other bytes than the store."""
@@ -52,15 +54,23 @@ class PulledSet:
 
     def release(self) -> None:
         """Let the user write to the folders again, so that they can be deleted. The files stay read-only."""
-        for path in self.paths.values():
-            _let_write(path)
+        for op, path in self.paths.items():
+            if self._is_in_place(op):
+                _let_write(path)
+
+    def _is_in_place(self, op: str) -> bool:
+        """Return whether the path of the op leads to what was pulled, and not to another folder of the user."""
+        path = str(self.paths[op])
+        before, now = self._states[op].get(path), _state(path)
+        return before is not None and now is not None and before[:2] == now[:2]
 
     def _may_have_changed(self, op: str) -> bool:
-        return dict(_states(self.paths[op])) != self._states[op]
+        # The state of a link is not that of what it leads to.
+        return op in self._links or dict(_states(self.paths[op])) != self._states[op]
 
     def _is_whole(self, version: VersionRecord) -> bool:
         path = self.paths[version.op]
-        return not path.is_symlink() and is_complete(version, path)
+        return os.path.islink(path) == (version.op in self._links) and is_complete(version, path)
 
 
 @contextmanager
@@ -125,7 +135,7 @@ def _is_other(path: Path, lock: lockfile.LockFile) -> bool:
 
 def _let_write(path: Path) -> None:
     """Give the user the permission to write to a folder, and to those in it. Failures pass."""
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not os.path.islink(path):
         for folder, _, _ in os.walk(path):
             with suppress(OSError):
                 os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IWUSR)
@@ -134,9 +144,17 @@ def _let_write(path: Path) -> None:
 def _states(path: Path) -> Iterator[tuple[str, State]]:
     """Yield what a look at a file or a folder tells: it differs after a change of what is in it, whoever made it."""
     places = [str(path)]
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not os.path.islink(path):
         places += [os.path.join(folder, name) for folder, names, files in os.walk(path) for name in (*names, *files)]
     for place in places:
-        with suppress(OSError):
-            found = os.lstat(place)
-            yield place, (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        state = _state(place)
+        if state is not None:
+            yield place, state
+
+
+def _state(place: str) -> State | None:
+    try:
+        found = os.lstat(place)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns

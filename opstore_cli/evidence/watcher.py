@@ -29,5 +29,8 @@ class Watcher:
     def running(self, number: int, repeat: int) -> None:
         """Say that repetition `number` of `repeat` starts."""
 
+    def recording(self) -> None:
+        """Say that the result is known, and is recorded from now on."""
+
     def note(self, text: str) -> None:
         """Say something that the user should know."""

@@ -55,6 +55,7 @@ class ProcessGroup:
             return
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal processes that have ended
             os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGCONT)  # a stopped process handles no signal until it continues
 
     def end(self, *, has_signal: bool = False) -> None:
         """End the command, which may have a signal already, and whatever it left in its group."""

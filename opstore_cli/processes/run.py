@@ -1,6 +1,5 @@
 """Run a command to its end, or end it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +12,11 @@ from opstore_cli.processes.output import Copy, KeptOutput, OutputReader
 class Finished:
     """How a command ended.
 
-    `exit_code` is below 0 if a signal killed it, and None if it was ended because it took too long. `seconds` is how
-    long it ran. `left_output_open`: a process that it started is not in its group, and may go on printing.
+    `exit_code` is below 0 if a signal killed it, and None if it was ended because it took too long.
+    `left_output_open`: a process that it started is not in its group, and may go on printing.
     """
 
     exit_code: int | None
-    seconds: float
     left_output_open: bool
 
 
@@ -37,14 +35,12 @@ def run(
     the command. Raises CommandNotStarted, and what `copy` raises.
     """
     signals.hold()
-    started = time.monotonic()
     group = ProcessGroup.start(words, environment)
     reader = OutputReader(group.output, output, copy)
     try:
         signals.release(group.signal)
         exit_code = group.wait(timeout)
         signals.hold()
-        seconds = time.monotonic() - started
         group.end()
         signals.release(lambda _: None)  # a screen that is held keeps the copy waiting
     except BaseException:
@@ -53,4 +49,4 @@ def run(
         raise
     finally:
         reader.finish()
-    return Finished(exit_code, seconds, reader.is_open)
+    return Finished(exit_code, reader.is_open)

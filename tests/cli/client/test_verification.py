@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from opstore_cli import CantTell
+from opstore_cli.client.set_runs import Place
+from opstore_cli.console.verification import CommandWatcher
 from opstore_cli.evidence.script import named_script
+from opstore_cli.output.document import Output
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from tests.support.in_process import InProcessClient
@@ -46,6 +49,11 @@ def test_a_function_that_returns_nothing_passes(client: InProcessClient) -> None
     assert [link.run for link in recorded.links] == [run.position]
 
 
+class _WithoutText(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("there is none")
+
+
 @pytest.mark.parametrize(
     ("returned", "result", "reason"),
     [
@@ -57,13 +65,16 @@ def test_a_function_that_returns_nothing_passes(client: InProcessClient) -> None
         (AssertionError(), "failed", "it raised AssertionError"),
         (CantTell("no data"), "unknown", "it can't tell: no data"),
         (CantTell(), "unknown", "it can't tell"),
+        (SystemExit(0), "failed", "it raised SystemExit: 0"),
+        (ValueError("\ud800\x1b[31m red\0"), "failed", "it raised ValueError: \ufffd\ufffd[31m red\ufffd"),
+        (_WithoutText(), "failed", "it raised _WithoutText"),
     ],
 )
 def test_what_a_function_returns_or_raises_is_its_result(
     client: InProcessClient, returned: object, result: str, reason: str
 ) -> None:
     def function(paths: Mapping[str, Path]) -> object:
-        if isinstance(returned, Exception):
+        if isinstance(returned, BaseException):
             raise returned
         return returned
 
@@ -135,6 +146,31 @@ def test_a_result_that_can_not_be_recorded_is_told(client: InProcessClient, caps
     assert client.runs() == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "note"),
+    [
+        ("show", "nothing was recorded"),
+        ("record_run", "the run may have been recorded: opstore runs shows it if it was"),
+    ],
+)
+def test_after_an_interrupt_nothing_is_claimed_that_nobody_knows(
+    client: InProcessClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    note: str,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    watcher = CommandWatcher(Output())
+    monkeypatch.setattr(client, verb, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client._verify("iris", client._runnable(accurate, None), watcher, place=Place())
+    watcher.note_interrupted()
+    assert capsys.readouterr().err.splitlines()[-1] == note
+
+
 def test_a_folder_without_a_name_is_refused(client: InProcessClient) -> None:
     with pytest.raises(errors.FileRefused, match="its lock would be beside it"):
         client.verify("iris", accurate, folder="/")
@@ -163,6 +199,20 @@ def test_a_function_that_changes_a_file_shows_nothing(client: InProcessClient) -
         "unknown",
         "the files of pca changed while it ran, so its result (it returned None) shows nothing",
     )
+
+
+def test_a_reason_that_names_many_files_is_cut(client: InProcessClient) -> None:
+    ops = [f"{'long' * 30}-{number}" for number in range(40)]
+    for op in ops:
+        client.push(op, b"x")
+    client.register_pipeline("wide", ops)
+
+    def change(paths: Mapping[str, Path]) -> None:
+        for path in paths.values():
+            path.unlink()
+
+    run = client.verify("wide", change).run
+    assert (run.result, len(run.reason), run.reason[-1]) == ("unknown", 4096, "\N{HORIZONTAL ELLIPSIS}")
 
 
 def test_a_command_is_a_sequence_of_words(client: InProcessClient) -> None:

@@ -82,6 +82,45 @@ def test_a_touched_file_with_the_same_bytes_has_not_changed(pulled: PulledSet) -
     assert pulled.changed() == []
 
 
+@pytest.mark.parametrize("change", ["through the link", "link", "none"])
+def test_a_change_behind_a_link_that_was_there_before_is_found(
+    memory_server: OpStoreServer, tmp_path: Path, change: str
+) -> None:
+    (tmp_path / "mine").write_bytes(b"trees")
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "forest").symlink_to(tmp_path / "mine")
+    pulled = pull(memory_server, tmp_path / "ops")
+    if change == "through the link":
+        (tmp_path / "mine").write_bytes(b"other")
+    elif change == "link":
+        pulled.paths["forest"].unlink()
+        pulled.paths["forest"].write_bytes(b"trees")
+    assert pulled.changed() == ([] if change == "none" else ["forest"])
+
+
+def test_files_that_nobody_can_reach_any_more_have_changed(pulled: PulledSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object, **_: object) -> None:  # root may enter any folder
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        for name in ("stat", "lstat", "open", "scandir"):
+            patched.setattr(os, name, refuse)
+        changed = pulled.changed()
+        pulled.release()
+    assert changed == ["encoder", "forest"]
+
+
+def test_the_folder_of_a_user_that_the_files_were_replaced_with_keeps_its_permissions(
+    pulled: PulledSet, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "encoder").mkdir(parents=True)
+    (tmp_path / "mine" / "encoder").chmod(0o555)
+    pulled.folder.rename(tmp_path / "moved")
+    pulled.folder.symlink_to(tmp_path / "mine")
+    pulled.release()
+    assert stat.S_IMODE((tmp_path / "mine" / "encoder").stat().st_mode) == 0o555
+
+
 def test_a_folder_that_stays_is_not_overwritten_unless_it_is_asked_for(
     memory_server: OpStoreServer, pulled: PulledSet
 ) -> None:

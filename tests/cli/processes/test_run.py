@@ -76,6 +76,16 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(signals
     wait_for(lambda: not is_running(int(left)), "the end of what the command started")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says that a process is stopped")
+def test_a_process_that_has_stopped_itself_gets_the_signal(
+    signals: EndingSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "GRACE", 60)
+    stopped = "trap 'echo ended; exit' TERM; kill -STOP $$"
+    script = 'sh -c "$STOPPED" & until grep -q "^State:.T" /proc/$!/status; do sleep 0.01; done'
+    assert shell(script, signals, STOPPED=stopped)[1] == "ended\n"
+
+
 def test_what_a_command_leaves_in_its_group_is_ended(signals: EndingSignals) -> None:
     script = "(trap '' TERM; echo $$; while :; do sleep 600; done) & sleep 600 & echo $!"
     finished, text = shell(script, signals)
