@@ -101,11 +101,14 @@ def configure(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[st
     return arguments.format(**names), {name: value.format(**names) for name, value in environ.items()}
 
 
+FAST = {("argument", "spawn"), ("argument", "fork"), ("login", "spawn"), ("token file", "spawn")}
+
+
 def _pairs() -> Iterator[object]:
-    """Yield all pairs of a way and a method. In the fast tests each way is spawned, and one has each method."""
+    """Yield all pairs of a way and a method. In the fast tests three ways are spawned, and one of them is forked."""
     for way in WAYS:
         for method in ("spawn", "fork", "forkserver"):
-            is_fast = method == "spawn" or way == "argument"
+            is_fast = (way, method) in FAST
             yield pytest.param(way, method, marks=[] if is_fast else pytest.mark.slow)
 
 
