@@ -1,7 +1,5 @@
 """`client.bisect`: the ends, what is run and recorded, and the answer."""
 
-import json
-import runpy
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,10 +16,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers import MemorySaver
 from tests.support.in_process import InProcessClient
-from tests.support.markdown import ROOT
 from tests.support.servers import ADMIN_TOKEN
-
-EXAMPLE = ROOT / "examples" / "bisect"
 
 
 @pytest.fixture
@@ -309,25 +304,6 @@ def test_an_interrupted_bisection_resumes(client: InProcessClient) -> None:
     assert len(client.runs("churn")) == 2
     found = client.bisect("churn", interrupts, good=first(client))
     assert (found.culprit.version, found.runs_made, found.runs_reused) == ("1.0.5", 2, 2)
-
-
-def test_the_example_finds_the_version_that_broke_it_and_runs_nothing_the_second_time(
-    memory_server: OpStoreServer, tmp_path: Path
-) -> None:
-    client = InProcessClient(memory_server)
-    example = runpy.run_path(str(EXAMPLE / "history.py"))
-    lock = tmp_path / "release.lock"
-    example["fill"](client, lock)
-    command = [sys.executable, str(EXAMPLE / "evaluate.py")]
-
-    found = client.bisect("reviews", command, good=lock)
-
-    assert sum(len(client.versions(op)) for op in example["OPS"]) == 64
-    assert json.loads(client.pull(f"{found.culprit.op}@{found.culprit.version}"))["lowercase"] is False
-    assert (found.culprit.op, found.culprit.text) == ("tokenizer", "the new release of the library")
-    assert found.runs_made <= 7  # of 59 changes since the release: log2(59) rounded up, and the bad end
-    again = client.bisect("reviews", command, good=lock)
-    assert (again.culprit, again.runs_made, again.runs_reused) == (found.culprit, 0, found.runs_made)
 
 
 def test_a_run_with_another_script_is_not_used(client: InProcessClient, tmp_path: Path) -> None:
