@@ -86,6 +86,14 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
             "--repeat": "repeat", "--script": "script_path",
         },
     ),
+    "bisect": (
+        "bisect",
+        {
+            "PIPELINE": "pipeline", "--run": "command_or_function", "--good": "good", "--bad": "bad",
+            "--rerun": "rerun", "--timeout": "timeout", "--repeat": "repeat", "--script": "script_path",
+            "--lock": "(write_lock)",
+        },
+    ),
     "resolve": (
         "resolve",
         {
