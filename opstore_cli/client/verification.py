@@ -233,7 +233,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         graph = self.pipeline(pipeline)
         ops = {each.op for each in pinned.versions}
         if set(graph.edges) != set(pinned.edges) or set(graph.ops) != ops:
-            raise errors.PipelineChanged(pipeline=pipeline, difference="that of the lock")
+            raise errors.PipelineChanged(pipeline=pipeline, difference="the lock has another one")
         return VersionSet(pipeline, pinned.edges, locks.records(pinned, self.show))
 
 

@@ -1,6 +1,7 @@
 """A function of this process that runs on a set of versions."""
 
 import functools
+import hashlib
 import inspect
 import os
 import traceback
@@ -18,6 +19,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord
 
 MAX_REASON = 1000  # characters of an exception
+MAX_ARGUMENT = 200  # characters of an argument that is recorded as it is
 
 Load = Callable[[VersionRecord], object]
 
@@ -34,13 +36,13 @@ class FunctionRunnable:
     @classmethod
     def of(cls, function: Callable[..., object], script: Script | None, load: Load | None) -> "FunctionRunnable":
         """Return the function with its name, and the digest of its source unless a script is given."""
-        inner = _unwrap(function)
+        inner, arguments = _unwrap(function)
         if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
             raise _not_a_verdict(f"{inner.__name__}(), which returns a coroutine or a generator")
         name = f"{inner.__module__}.{inner.__qualname__}"
         if inner.__name__ == "<lambda>":
             name += f":{inner.__code__.co_firstlineno}"  # its file may have several
-        return cls(function, (f"python:{name}",), script or _source(inner), load)
+        return cls(function, (f"python:{name}", *arguments), script or _source(inner), load)
 
     @property
     def needs_files(self) -> bool:
@@ -72,11 +74,25 @@ class FunctionRunnable:
         return {version.op: load(version) for version in pulled.versions if version.digest is not None}
 
 
-def _unwrap(function: Callable[..., object]) -> Any:
-    """Return the function that has a name and a source: that of a partial one, or the class of an object."""
+def _unwrap(function: Callable[..., object]) -> tuple[Any, list[str]]:
+    """Return the function that has a name and a source, and the arguments that it is called with, as words.
+
+    It is that of a partial or decorated one, or the class of an object.
+    """
+    arguments: list[str] = []
     while isinstance(function, functools.partial):
+        named = [f"{name}={_word(value)}" for name, value in function.keywords.items()]
+        arguments = [*map(_word, function.args), *named, *arguments]
         function = function.func
-    return function if hasattr(function, "__qualname__") else type(function)
+    return inspect.unwrap(function) if hasattr(function, "__qualname__") else type(function), arguments
+
+
+def _word(value: object) -> str:
+    """Return an argument as a word of a command, which says whether two runs are the same test."""
+    text = repr(value)
+    if len(text) <= MAX_ARGUMENT and text.isprintable():
+        return text
+    return f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
 
 
 def _source(function: Any) -> Script | None:

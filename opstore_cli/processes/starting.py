@@ -54,4 +54,6 @@ def _failure(words: Sequence[str], reason: str) -> errors.CommandNotStarted:
         failure.advice = f"for the file in this folder: {shlex.quote(os.path.join(os.curdir, program))}"
     elif os.path.isfile(program) and not os.access(program, os.X_OK):
         failure.advice = f"to make it executable: chmod +x {shlex.quote(program)}"
+    elif os.path.isfile(program):
+        failure.advice = "its first line has to name a program that runs it, such as: #!/bin/sh"
     return failure

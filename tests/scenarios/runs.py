@@ -214,6 +214,9 @@ def what_is_no_set_of_versions_is_refused_and_leaves_nothing(scene: Scene) -> No
     for name in ("chrun", "pca"):
         with pytest.raises(errors.PipelineNotFound):
             scene.store.record_run(name, new_run(*SET))
+    for result, code in (("passed", 1), ("failed", 0)):
+        with pytest.raises(errors.InvalidRequest, match=f"a run with exit code {code} has not {result}"):
+            scene.store.record_run("churn", new_run(*SET, result=result, exit_code=code))
     with pytest.raises(errors.InvalidRequest, match=f"at most {MAX_COMMAND} characters"):
         scene.store.record_run("churn", new_run(*SET, command=("x" * 16384,) * 5))
     assert scene.has() == before

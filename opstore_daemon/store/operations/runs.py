@@ -131,6 +131,7 @@ class RunOperations(Transactions):
 def _versions(new: NewRun) -> dict[OpName, Reference]:
     """Return the references of the run by op; raise InvalidRequest unless they are a set on the run's edges."""
     check_command(new.command)
+    _check_exit_code(new)
     chosen: dict[OpName, Reference] = {}
     for reference in map(Reference.parse, new.versions):
         if not isinstance(reference.selector, VersionNumber):
@@ -150,6 +151,12 @@ def check_command(command: Sequence[str]) -> None:
     """Raise InvalidRequest if the command is too long: a page of runs has many."""
     if sum(map(len, command)) > MAX_COMMAND:
         raise errors.InvalidRequest(reason=f"the command of a run may have at most {MAX_COMMAND} characters")
+
+
+def _check_exit_code(new: NewRun) -> None:
+    """Raise InvalidRequest if the exit code contradicts the result; a function has none."""
+    if new.exit_code is not None and new.result != "unknown" and (new.exit_code == 0) != (new.result == "passed"):
+        raise errors.InvalidRequest(reason=f"a run with exit code {new.exit_code} has not {new.result}")
 
 
 def _check_graph(graph: PipelineRecord, new: NewRun, chosen: dict[OpName, Reference]) -> None:

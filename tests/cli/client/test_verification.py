@@ -118,7 +118,7 @@ def test_a_function_without_a_file_has_the_digest_of_its_source(client: InProces
     linecache.cache[cell] = (len(source), None, source.splitlines(True), cell)
     exec(compile(source, cell, "exec"), names)  # noqa: S102
     run = client.verify("iris", functools.partial(names["exact"], 0)).run
-    assert (run.result, run.command, run.script_path) == ("passed", ("python:__main__.exact",), None)
+    assert (run.result, run.command, run.script_path) == ("passed", ("python:__main__.exact", "0"), None)
     assert run.script == f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
     assert client.verify("iris", print).run.script is None  # it is not written in Python
 
@@ -132,6 +132,30 @@ def test_two_lambdas_of_one_file_are_two_commands(client: InProcessClient) -> No
     assert one.command[0].startswith(
         f"python:{__name__}.test_two_lambdas_of_one_file_are_two_commands.<locals>.<lambda>:"
     )
+
+
+def test_a_decorated_function_is_named_after_its_own_file(client: InProcessClient) -> None:
+    decorators: dict[str, Any] = {"functools": functools}
+    exec(  # noqa: S102 - a function of another file
+        "def quiet(function):\n    return functools.wraps(function)(lambda *given: function(*given))", decorators
+    )
+    run = client.verify("iris", decorators["quiet"](accurate)).run
+    assert (run.result, run.command) == ("passed", (f"python:{__name__}.accurate",))
+    assert run.script == named_script(__file__).digest
+
+
+def test_other_arguments_of_a_function_are_another_test(client: InProcessClient) -> None:
+    def evaluate(least: float, paths: Mapping[str, Path], *, names: object = None) -> bool:
+        return least < 1
+
+    partials = (
+        functools.partial(evaluate, 0.5),
+        functools.partial(evaluate, 0.6, names=("a", "b")),
+        functools.partial(evaluate, 0.6, names="c" * 300),
+    )
+    commands = [client.verify("iris", each).run.command[1:] for each in partials]
+    assert commands[:2] == [("0.5",), ("0.6", "names=('a', 'b')")]
+    assert commands[2] == ("0.6", f"names=sha256:{hashlib.sha256(repr('c' * 300).encode()).hexdigest()}")
 
 
 def test_a_result_that_can_not_be_recorded_is_told(client: InProcessClient, capsys: pytest.CaptureFixture[str]) -> None:

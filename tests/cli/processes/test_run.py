@@ -161,6 +161,8 @@ def test_an_error_of_the_copy_is_raised_after_the_command_ended(signals: EndingS
         (["sh -c true"], "No such file or directory", "there is no shell"),
         (["./plain"], "Permission denied", "chmod +x ./plain"),
         (["plain"], "No such file or directory", "./plain"),
+        (["./headless"], "Exec format error", "#!/bin/sh"),
+        (["./lost"], "No such file or directory", "#!/bin/sh"),
     ],
 )
 def test_a_command_that_can_not_be_started_says_why(
@@ -168,6 +170,9 @@ def test_a_command_that_can_not_be_started_says_why(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").write_text("true\n")
+    for name, text in (("headless", "true\n"), ("lost", "#!/nowhere\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
     with pytest.raises(errors.CommandNotStarted, match=reason) as caught:
         run(words, os.environ, KeptOutput(), signals)
     assert advice in caught.value.advice
