@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from opstore_daemon.protocol import errors
 
@@ -44,9 +45,10 @@ def prepare() -> None:
     if isinstance(stdout, io.TextIOWrapper):
         # backslashreplace: a character that the encoding of a terminal lacks must not fail the command.
         encoding, line_buffering = stdout.encoding, stdout.line_buffering
-        sys.stdout = StandardOutput(
-            stdout.detach(), encoding=encoding, errors="backslashreplace", line_buffering=line_buffering
-        )
+        binary: Any = stdout.detach()
+        if isinstance(binary, io.RawIOBase):  # PYTHONUNBUFFERED: what a failed or partial write leaves would be lost
+            binary = io.BufferedWriter(binary)
+        sys.stdout = StandardOutput(binary, encoding=encoding, errors="backslashreplace", line_buffering=line_buffering)
 
 
 def flush_at_exit() -> None:

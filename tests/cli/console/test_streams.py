@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,30 @@ def test_a_full_disk_for_stdout_exits_9(environment: dict[str, str], tmp_path: P
             assert opstore(environment, *words, stdout=full, cwd=tmp_path) == (9, "", said)
         code, _, err = opstore(environment, "status", "--json", stdout=full, cwd=tmp_path)
         assert (code, json.loads(err)["error"]["code"]) == (9, "OutputFailed")
+
+
+WITH_A_NOTE = """
+from opstore_cli.output import streams
+from opstore_cli.output.document import Output
+streams.prepare()
+out = Output()
+out.write_lines(["x"])
+out.note("a note flushes stdout first")
+try:
+    streams.sys.stdout.flush()
+except Exception as error:
+    print(error, file=streams.sys.stderr)
+streams.flush_at_exit()
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="requires /dev/full")
+def test_a_full_disk_for_an_unbuffered_stdout_is_an_error_also_after_a_note() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-u", "-c", WITH_A_NOTE], stdout=full, stderr=subprocess.PIPE, check=True
+        )
+    assert done.stderr.splitlines()[1:] == [b"standard output can't be written: No space left on device"]
 
 
 @posix
