@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import msgspec
 
@@ -210,17 +211,24 @@ def _check_names(models: Sequence[str], names: Sequence[str], renames: Mapping[s
     """Raise InvalidSetting if a name or a rename fits no model, or a rename would merge two models."""
     for name in names:
         if name not in models:
-            known = f"; it has {mapping.some_of(models)}" if models else ""
-            raise errors.InvalidSetting(
-                setting=f"--model {name}", reason=f"the registry has no model of that name{known}"
-            )
+            raise _no_model(f"--model {name}", name, models)
     for old, new in renames.items():
         setting = f"--rename {old}={new}"
         if old not in models:
-            raise errors.InvalidSetting(setting=setting, reason="the registry has no model of that name")
+            raise _no_model(setting, old, models)
         for other in models:
             if other != old and mapping.op_name(other, renames) == new:
                 raise errors.InvalidSetting(setting=setting, reason=f"the model {other!r} has that op too")
+
+
+def _no_model(setting: str, name: str, models: Sequence[str]) -> errors.InvalidSetting:
+    """Return the error for a name that is no model, with the similar ones as its hint."""
+    known = f"; it has {mapping.some_of(models)}" if models else ""
+    error = errors.InvalidSetting(setting=setting, reason=f"the registry has no model of that name{known}")
+    by_lower = {model.lower(): model for model in models}
+    if similar := get_close_matches(name.lower(), by_lower):
+        error.advice = errors.did_you_mean([shlex.quote(by_lower[each]) for each in similar])
+    return error
 
 
 def _rename(model: str, op: str) -> str:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 MAX_FILE = 8 * 1024 * 1024  # bytes
 KINDS = "requirements.txt, uv.lock, pylock.toml, poetry.lock and pdm.lock"
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")  # any other may be for pip, such as the requirements.lock of rye
 _LOCK = re.compile(r"^(?:\[\[packages?\]\]|lock-version\s*=|requires-python\s*=)", re.MULTILINE)
 
 
 def read(path: Path) -> Environment:
     """Return the environment that the file describes. Raises FileRefused, also for a file that it includes."""
     text = _text(path)
-    if path.suffix == ".toml" or _LOCK.search(text):
+    if path.suffix == ".toml" or path.name in _LOCKS or _LOCK.search(text):
         return _of_lock(path, text)
     return _of_requirements(path, text)
 

@@ -101,11 +101,29 @@ def test_paths_of_universal_pathlib_read_write_and_list(
     assert sorted(each.name for each in vocabulary.parent.iterdir()) == ["deep", "merges", "vocab.txt"]
     assert [each.name for each in vocabulary.parent.glob("**/*.json")] == ["n.json"]
     assert [str(each) for each in UPath("opstore://", **options).glob("pca@*")] == ["opstore://pca@1.0.0"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for refused in (path.parent.mkdir, path.mkdir):
+        with pytest.raises(PermissionError, match="a folder can't be made"):
+            refused()
     with pytest.raises(PermissionError, match="a stored version is not deleted"):
         path.unlink()
     with path.open("w") as file:
         file.write("text")
     assert path.read_text() == "text"
+
+
+@pytest.mark.parametrize("base", ["tokenizer", "tokenizer@best", "tokenizer@>=1,<2", "tokenizer@1.0.0"])
+def test_a_pattern_finds_paths_that_begin_as_the_path_it_was_asked_of(
+    client: CountingClient, options: dict[str, Any], folder: Path, base: str
+) -> None:
+    client.push("tokenizer", folder, tags=["best"])
+    root = UPath(f"opstore://{base}", **options)
+    deep = root / "deep"
+    for found in (root.glob("**/*.json"), root.rglob("*.json"), deep.glob("*/*"), deep.rglob("n*")):
+        (path,) = found
+        assert (str(path), path.read_text()) == (f"opstore://{base}/deep/er/n.json", "{}")
+        assert str(path.relative_to(root)) == "deep/er/n.json"
+    assert [str(path) for path in root.glob("tokenizer@*")] == ["opstore://tokenizer@1.0.0"] * (base == "tokenizer")
 
 
 def test_a_path_is_the_first_that_uses_the_file_system(

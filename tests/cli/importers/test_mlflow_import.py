@@ -19,6 +19,8 @@ from opstore_daemon.protocol import errors
 from tests.support.in_process import InProcessClient
 
 CHURN = "Churn Model"
+UNKNOWN = "the registry has no model of that name; it has Churn Model, other"
+MEANT = "did you mean 'Churn Model'?"
 
 
 class StandInRegistry:
@@ -283,21 +285,22 @@ def test_only_the_named_models_are_imported(client: InProcessClient, registry: S
 
 
 @pytest.mark.parametrize(
-    ("names", "renames", "said"),
+    ("names", "renames", "said", "hint"),
     [
-        (["nobody"], {}, "--model nobody: the registry has no model of that name; it has Churn Model, other"),
-        ([], {"nobody": "x"}, "--rename nobody=x: the registry has no model of that name"),
-        ([], {"other": "churn_model"}, "--rename other=churn_model: the model 'Churn Model' has that op too"),
-        ([], {"other": "x", CHURN: "x"}, "--rename other=x: the model 'Churn Model' has that op too"),
+        (["nobody"], {}, f"--model nobody: {UNKNOWN}", ""),
+        (["CHURNMODEL"], {}, f"--model CHURNMODEL: {UNKNOWN}", MEANT),
+        ([], {"nobody": "x"}, f"--rename nobody=x: {UNKNOWN}", ""),
+        ([], {"other": "churn_model"}, "--rename other=churn_model: the model 'Churn Model' has that op too", ""),
+        ([], {"other": "x", CHURN: "x"}, "--rename other=x: the model 'Churn Model' has that op too", ""),
     ],
 )
 def test_names_that_fit_no_model_are_refused_before_anything_is_imported(
-    client: InProcessClient, registry: StandInRegistry, names: list[str], renames: dict[str, str], said: str
+    client: InProcessClient, registry: StandInRegistry, names: list[str], renames: dict[str, str], said: str, hint: str
 ) -> None:
     registry.add("other", 1)
     with pytest.raises(errors.InvalidSetting) as caught:
         run(client, registry, names, **renames)
-    assert (caught.value.text, client.ops()) == (said, [])
+    assert (caught.value.text, caught.value.advice or "", client.ops()) == (said, hint, [])
 
 
 @pytest.mark.parametrize(
