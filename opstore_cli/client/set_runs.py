@@ -166,11 +166,12 @@ def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
     first, last = outcomes[0], outcomes[-1]
     if last.is_final or first.result == last.result:
         return last
-    reason = f"flaky: repetition 1 {_said(first)}, repetition {len(outcomes)} {_said(last)}"
+    reason = f"flaky: repetition 1 {describe(first)}, repetition {len(outcomes)} {describe(last)}"
     return replace(last, result="unknown", reason=reason)
 
 
-def _said(outcome: Outcome) -> str:
+def describe(outcome: Outcome | NewRun) -> str:
+    """Return what it showed in words, such as `failed (exit code 1)`."""
     word = "could not tell" if outcome.result == "unknown" else outcome.result
     return f"{word} ({outcome.reason})"
 

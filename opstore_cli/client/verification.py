@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_WORDS, MAX_WORD = 1000, 16384  # of a command, and characters of one of its words
 MAX_REPEAT = 1000
+MAYBE_RECORDED = "the run may have been recorded: opstore runs shows it if it was"
 
 Function = Callable[[Mapping[str, Any]], object]
 
@@ -200,8 +201,11 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         watcher.recording()
         try:
             return self.record_run(found.pipeline, run)
+        except errors.ConnectionLost:  # the request may have arrived
+            watcher.note(f"it {set_runs.describe(run)}; {MAYBE_RECORDED}")
+            raise
         except errors.OpStoreError:
-            watcher.note(f"it {run.result} ({run.reason}), but that could not be recorded")
+            watcher.note(f"it {set_runs.describe(run)}, but that could not be recorded")
             raise
 
     def _version_set(

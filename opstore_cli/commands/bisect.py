@@ -94,7 +94,7 @@ def bisect(
     """
     name = pipeline or session.settings().pipeline
     if name is None:
-        raise click.UsageError("give a pipeline")
+        raise click.UsageError("give a pipeline, before --run")
     if not words:
         raise click.UsageError("give the command: --run CMD after all other options")
     if lock is not None:

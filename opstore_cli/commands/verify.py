@@ -104,7 +104,7 @@ def verify(
         raise click.UsageError("--force needs -d: a temporary folder is empty")
     name = pipeline or session.settings().pipeline
     if name is None:
-        raise click.UsageError("give a pipeline")
+        raise click.UsageError("give a pipeline, before --run")
     if not words:
         raise click.UsageError("give the command: --run CMD after all other options")
     from opstore_cli.client.set_runs import Place

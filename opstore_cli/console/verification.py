@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opstore_cli.client.verification import MAYBE_RECORDED
 from opstore_cli.console import results
 from opstore_cli.console.run_texts import READ_OUTPUT
 from opstore_cli.evidence.watcher import Watcher
@@ -60,7 +61,7 @@ class CommandWatcher(Watcher):
     def note_interrupted(self) -> None:
         """Note what is known of the run: a request that was interrupted may have arrived."""
         if self._is_recording:
-            self.note("the run may have been recorded: opstore runs shows it if it was")
+            self.note(MAYBE_RECORDED)
         else:
             self.note("nothing was recorded")
 

@@ -170,6 +170,24 @@ def test_a_result_that_can_not_be_recorded_is_told(client: InProcessClient, caps
     assert client.runs() == []
 
 
+def test_a_result_whose_request_was_lost_may_have_been_recorded(
+    client: InProcessClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose(*_: object) -> None:
+        raise errors.ConnectionLost(url="http://host", reason="no response within the timeout")
+
+    def no_data(paths: Mapping[str, Path]) -> None:
+        raise CantTell("no data")
+
+    client.progress = True
+    monkeypatch.setattr(client, "record_run", lose)
+    with pytest.raises(errors.ConnectionLost):
+        client.verify("iris", no_data)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "it could not tell (it can't tell: no data); the run may have been recorded: opstore runs shows it if it was"
+    )
+
+
 @pytest.mark.parametrize(
     ("verb", "note"),
     [
