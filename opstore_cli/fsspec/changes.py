@@ -53,7 +53,7 @@ class Changes:
             merged["tags"] = [*merged.get("tags", ()), *tags]
         return op, merged
 
-    def _open_new(self, path: str, mode: str, block_size: int | None, **options: Any) -> OpStoreWriter:
+    def _open_new(self, path: str, mode: str, **options: Any) -> OpStoreWriter:
         if mode not in ("wb", "xb"):
             advice = "the modes are 'rb', 'wb' and 'xb'; a write makes a whole new version"
             raise paths.refusal(path, f"the mode {mode!r} would change a stored version, which never changes", advice)
@@ -62,7 +62,7 @@ class Changes:
         op, merged = self._target(path, options)
         if mode == "xb":
             self._check_new(path)
-        return OpStoreWriter(self, path, op, merged, block_size=block_size, autocommit=autocommit)
+        return OpStoreWriter(self, path, op, merged, mode, autocommit)
 
     def _check_new(self, path: str) -> None:
         try:

@@ -142,15 +142,6 @@ class OpStoreFileSystem(Changes, Patterns, AbstractFileSystem, metaclass=_Instan
         except FileNotFoundError:
             return False
 
-    def ukey(self, path: str) -> str:
-        """Return a text that names the content of the file."""
-        found = self.info(path)
-        return f"{found.get('digest')}/{found.get('member', '')}"
-
-    def checksum(self, path: str) -> int:
-        """Return a number that names the content of the file."""
-        return int.from_bytes(self.ukey(path).encode(), "big")
-
     def created(self, path: str) -> datetime:
         """Return when the version was registered."""
         return self._find(self._strip_protocol(path))[0].registered_at
@@ -183,7 +174,7 @@ class OpStoreFileSystem(Changes, Patterns, AbstractFileSystem, metaclass=_Instan
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> Any:
         if mode != "rb":
-            return self._open_new(path, mode, block_size, **options)
+            return self._open_new(path, mode, **options)
         check_read_options(options)
         version, member = self._find(path)
         if member is not None and member.entry.kind == FOLDER:

@@ -5,10 +5,8 @@ import logging
 import sys
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any, BinaryIO
-
-from fsspec.spec import AbstractBufferedFile
+from contextlib import ExitStack, suppress
+from typing import Any, NoReturn
 
 from opstore_cli.client.arguments import CHECKS
 from opstore_cli.client.mixin import parse_references
@@ -43,64 +41,69 @@ def check_options(options: Mapping[str, Any], others: tuple[str, ...]) -> dict[s
     return {**checked, "tags": list(map(TagName.parse, tags))} if tags else checked
 
 
-class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
+class OpStoreWriter(io.BufferedIOBase):
     """A file of the store, open for writing. `version` is the record of the version once it is closed.
 
-    Nothing is stored if the file is closed because of an exception, or is never closed.
+    Nothing is stored if the file is closed because of an exception, or is never closed. Until then the bytes are in a
+    temporary file, so that writers may seek.
     """
 
+    closed = True  # until the temporary file is open
     version: Pushed | None = None
     _is_whole = False
 
-    def __init__(self, fs: Any, path: str, op: str, options: dict[str, Any], **others: Any) -> None:
+    def __init__(self, fs: Any, path: str, op: str, options: dict[str, Any], mode: str, autocommit: bool) -> None:
         # An exception that is being handled now is no failure of what is written.
         self._handled = sys.exc_info()[1]
+        self.fs, self.path, self.mode, self.autocommit = fs, path, mode, autocommit
         self._op, self._options, self._files = op, options, ExitStack()
-        super().__init__(fs, path, "wb", **others)
+        self._file = self._files.enter_context(temporary_file())
+        self._set_closed(False)
 
-    def _initiate_upload(self) -> None:
-        self._file: BinaryIO = self._files.enter_context(temporary_file())
+    def writable(self) -> bool:
+        return not self.closed
 
-    def _upload_chunk(self, final: bool = False) -> None:
-        self._file.write(self.buffer.getbuffer())
-        self._is_whole = final
+    seekable = writable
+
+    def _set_closed(self, closed: bool) -> None:
+        """Set `closed`. While this file is open, its methods are those of the temporary file."""
+        self.closed = closed
+        for name in ("write", "seek", "tell", "truncate", "flush"):
+            setattr(self, name, _refuse if closed else getattr(self._file, name))
 
     def commit(self) -> None:
         """Store the version; in a transaction of the file system, this is at its end."""
         if self._is_whole:  # its block did not fail
-            self._file.seek(0)
             with self._files:
+                self._file.seek(0)
                 self.version = self.fs.client.push(self._op, self._file, **self._options)
             observed(Access(self.fs.client, self.path, self.version, is_write=True))
 
     def discard(self) -> None:
         """Store nothing."""
-        self._files.close()
-        self.buffer, self.closed = io.BytesIO(), True
+        self._set_closed(True)
+        with suppress(OSError):  # what is buffered may not fit on the disk
+            self._files.close()
 
     def close(self) -> None:
         """Store the version, unless an exception is being handled that was raised since the file was opened.
 
         Neither `OpenFile` of fsspec nor a text or compressed file passes an exception on to `close`.
         """
-        failure, handled = sys.exc_info()[1], getattr(self, "_handled", None)
-        self._handled = None
         if self.closed:
             return
+        failure, handled = sys.exc_info()[1], self._handled
+        self._handled = None
         if failure is not None and failure is not handled:
             self._discard_because_of(failure)
             # Logged, as the exception may end in the handler that closes the file.
             name = type(failure).__name__
             _log.warning("%s://%s: nothing was stored: it was closed while %s was handled", PROTOCOL, self.path, name)
             return
-        try:
-            super().close()
-            if self.autocommit:
-                self.commit()
-        finally:
-            self.closed = True
-            if self.autocommit:
-                self._files.close()
+        self._set_closed(True)
+        self._is_whole = True
+        if self.autocommit:
+            self.commit()
 
     def __exit__(self, kind: Any, failure: BaseException | None, trace: Any) -> None:
         if failure is not None and not self.closed:
@@ -120,6 +123,10 @@ class OpStoreWriter(AbstractBufferedFile):  # type: ignore[misc]
             self.discard()
             message = f"{PROTOCOL}://{self.path}: nothing was stored, because the file was never closed"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise ValueError("I/O operation on closed file.")
 
 
 class CompressedWriter(io.RawIOBase):

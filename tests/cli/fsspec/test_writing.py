@@ -276,6 +276,29 @@ def test_wrong_options_are_refused_when_the_file_is_opened(
         OpStoreFileSystem(client=client, **options)
 
 
+def test_a_writer_may_seek(client: CountingClient, fs: OpStoreFileSystem, temporary_files: list[Any]) -> None:
+    with fs.open("forest", "wb") as file:
+        file.write(b"trams and more")
+        assert (file.seekable(), file.seek(2), file.write(b"ees"), file.tell(), file.truncate()) == (True, 2, 3, 5, 5)
+    assert stored(client) == [b"trees"]
+    with fs.open("forest", "w", encoding="utf-16") as text:  # Python writes its byte order mark only if it may seek
+        text.write("trees")
+    assert fs.read_text("forest", encoding="utf-16") == "trees"
+
+
+def test_a_closed_file_takes_nothing_more(
+    client: CountingClient, fs: OpStoreFileSystem, temporary_files: list[Any]
+) -> None:
+    with fs.transaction:
+        with fs.open("forest", "wb") as file:
+            file.write(b"trees")
+        for change in (lambda: file.write(b"!"), lambda: file.seek(0), file.flush):
+            with pytest.raises(ValueError, match="closed file"):
+                change()
+        assert (file.closed, file.writable(), file.close()) == (True, False, None)
+    assert stored(client) == [b"trees"]
+
+
 def test_the_same_bytes_again_make_nothing_new(client: CountingClient, fs: OpStoreFileSystem) -> None:
     for created in (True, False):
         with fs.open("forest", "wb") as file:
