@@ -44,6 +44,9 @@ unlink pca@2.0.0 forest
 validate pca forest
 pipeline register churn pca forest
 graph churn
+verify churn -q --run true
+runs churn -q
+bisect churn --good 3 -q --run true
 resolve churn --lock opstore.lock
 affected pca
 op set pca --compat minor

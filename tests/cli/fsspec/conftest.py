@@ -14,6 +14,11 @@ from opstore_cli.upath import OpStorePath
 from opstore_daemon import OpStoreServer
 from tests.support.in_process import InProcessClient
 
+# Kedro configures the logging of the whole process as it is imported, which other tests would see.
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("KEDRO_LOGGING_CONFIG", str(Path(__file__).with_name("kedro_logging.yml")))
+    import kedro.framework.project  # noqa: F401
+
 
 class CountingClient(InProcessClient):
     """Counts the bytes of the versions that it receives, and the requests for them."""
