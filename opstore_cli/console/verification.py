@@ -105,7 +105,7 @@ def write_recorded(out: Output, client: "OpStoreClient", recorded: RecordedRun) 
     if not out.json:
         for link in recorded.links:
             out.note(results.format_link(link)[2])
-        if recorded and not recorded.links:
+        if recorded and not recorded.links and len(run.versions) > 1:  # a single op has no edges
             out.note("every edge was valid before, by a run of the same command")
         for link in recorded.kept_invalid:
             out.note(_kept(client, link), always=True)

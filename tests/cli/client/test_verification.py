@@ -15,7 +15,7 @@ import pytest
 
 from opstore_cli import CantTell
 from opstore_cli.client.set_runs import Place
-from opstore_cli.console.verification import CommandWatcher
+from opstore_cli.console.verification import CommandWatcher, write_recorded
 from opstore_cli.evidence.script import named_script
 from opstore_cli.output.document import Output
 from opstore_daemon import OpStoreServer
@@ -156,6 +156,18 @@ def test_other_arguments_of_a_function_are_another_test(client: InProcessClient)
     commands = [client.verify("iris", each).run.command[1:] for each in partials]
     assert commands[:2] == [("0.5",), ("0.6", "names=('a', 'b')")]
     assert commands[2] == ("0.6", f"names=sha256:{hashlib.sha256(repr('c' * 300).encode()).hexdigest()}")
+
+
+def test_edges_that_were_valid_before_are_noted_unless_there_are_none(
+    client: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.register_pipeline("single", ["pca"])
+    for pipeline in ("single", "iris", "iris"):
+        recorded = client.verify(pipeline, accurate if pipeline == "iris" else all)
+        capsys.readouterr()
+        write_recorded(Output(), client, recorded)
+        noted = "every edge was valid before" in capsys.readouterr().err
+        assert noted == (pipeline == "iris" and not recorded.links)
 
 
 def test_a_result_that_can_not_be_recorded_is_told(client: InProcessClient, capsys: pytest.CaptureFixture[str]) -> None:
