@@ -135,7 +135,9 @@ def test_a_file_that_only_its_start_refuses_records_nothing(machine: Machine) ->
     before = machine.do("log", "--limit", "1")
     code, out, err = machine.run("verify", "churn", "--run", "./broken")
     assert (code, out) == (2, "")
-    assert err.endswith("error: the command ./broken can't be started: No such file or directory\n")
+    message, advice = err.splitlines()[-2:]
+    assert message == "error: the command ./broken can't be started: No such file or directory"
+    assert advice == "hint: its first line has to name a program that runs it, such as: #!/bin/sh"
     assert machine.do("log", "--limit", "1") == before
 
 
