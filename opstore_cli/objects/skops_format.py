@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 from opstore_cli.objects import arrays, zip_members
-from opstore_cli.objects.format import Format, Trusted, UntrustedFound
+from opstore_cli.objects.format import Format, Trusted, Unfit, UntrustedFound
 from opstore_cli.objects.libraries import modules_of, require
 
 SCHEMA = "schema.json"
@@ -91,9 +91,20 @@ class _Schema:
         if isinstance(file, str) and file in self._files:
             node["file"] = self._files[file]
         if isinstance(module, str) and isinstance(kind, str):
+            is_object = node.get("__loader__") == "ObjectNode"
+            if is_object and _loses_content(getattr(sys.modules.get(module), kind, None)):
+                raise Unfit(f"skops would not store what is in a {module}.{kind}, such as frame.columns.values")
             self.modules.add(module)
             self.modules.update(modules_of(getattr(sys.modules.get(module), kind, None)))
         return node
+
+
+def _loses_content(kind: Any) -> bool:
+    """Return whether skops stores no content of such objects: the arrays of pandas on top of one of numpy.
+
+    The first use of a restored one may end the interpreter.
+    """
+    return any(base.__name__ == "NDArrayBacked" for base in getattr(kind, "__mro__", ()))
 
 
 def _load(file: BinaryIO, trusted: Trusted) -> Any:

@@ -7,11 +7,14 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS
@@ -217,6 +220,17 @@ def test_skops_files_do_not_depend_on_bytes_that_belong_to_no_field(count: int, 
         FORMATS["skops"].dump(other, file)
         file.seek(0)
         assert (FORMATS["skops"].load(file, None) == nodes).all()
+
+
+@pytest.mark.parametrize("make", [lambda: pd.DataFrame({"a": [1]}).columns.values, lambda: pd.Categorical(["a"])])
+def test_an_object_that_skops_would_restore_without_its_content_is_refused(
+    client: OpStoreClient, make: Callable[[], Any]
+) -> None:
+    model = StandardScaler()
+    model.names = make()
+    with pytest.raises(errors.ObjectRefused, match=r"skops would not store what is in a pandas\."):
+        client.save("odd", model, format="skops")
+    assert client.ops() == []
 
 
 def test_a_skops_file_restores_keys_that_skops_uses_itself(client: OpStoreClient) -> None:

@@ -96,6 +96,8 @@ def described(estimator: Any) -> dict[str, Any]:
         FRAME.columns[:2],
         FRAME.columns[2:].rename("petal"),
         FRAME.dtypes == "float64",
+        FRAME.columns.values[1:3],
+        pd.array(["sepal length (cm)"], dtype="string"),
         pd.Index([0, 3]),
         np.array([True, False, False, True]),
         np.array(["sepal length (cm)"]),
