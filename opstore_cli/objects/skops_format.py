@@ -93,7 +93,8 @@ class _Schema:
         if isinstance(module, str) and isinstance(kind, str):
             is_object = node.get("__loader__") == "ObjectNode"
             if is_object and _loses_content(getattr(sys.modules.get(module), kind, None)):
-                raise Unfit(f"skops would not store what is in a {module}.{kind}, such as frame.columns.values")
+                instead = "keep a list in its place, as list(frame.columns) for frame.columns.values"
+                raise Unfit(f"skops would not store what is in a {module}.{kind}; {instead}")
             self.modules.add(module)
             self.modules.update(modules_of(getattr(sys.modules.get(module), kind, None)))
         return node
