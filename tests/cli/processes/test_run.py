@@ -80,7 +80,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(signals
 def test_a_process_that_has_stopped_itself_gets_the_signal(
     signals: EndingSignals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group, "GRACE", 60)
+    monkeypatch.setattr(group, "GRACE", 10)
     stopped = "trap 'echo ended; exit' TERM; kill -STOP $$"
     script = 'sh -c "$STOPPED" & until grep -q "^State:.T" /proc/$!/status; do sleep 0.01; done'
     assert shell(script, signals, STOPPED=stopped)[1] == "ended\n"
