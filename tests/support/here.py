@@ -37,8 +37,8 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 def ask(machine: Machine, *words: str | bytes | Path) -> tuple[int, Any, Any]:
-    """Run a command with --json; return what `machine.ask` does."""
-    return machine.documents(*run(machine, *words, "--json"))
+    """Run a command with --json, before words that may belong to another command; return what `machine.ask` does."""
+    return machine.documents(*run(machine, "--json", *words))
 
 
 def refused(machine: Machine, *words: str | bytes | Path) -> str:
