@@ -84,7 +84,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
             LockConflict: the store has other bytes for a version of the lock.
             OutputExists: something else is in the folder.
             FileRefused: the script or the lock can't be read.
-            InvalidRequest: arguments exclude each other, or the lock is of another pipeline.
+            InvalidRequest: arguments are mutually exclusive, or the lock is of another pipeline.
 
         Examples:
             >>> bool(client.verify("iris", lambda paths: paths["forest"].stat().st_size > 0))
@@ -181,7 +181,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
 
         command = tuple(words)
         _check_command(command)
-        # Its own `opstore` finds the daemon as we did, unless we were told by an option.
+        # Its own `opstore` finds the daemon as this one did, unless an option named it.
         settings = getattr(self, "settings", None)
         further = {"OPSTORE_URL": settings.url} if settings is not None and settings.origin == "option" else {}
         return CommandRunnable(command, script or script_of(command), further)
@@ -217,7 +217,7 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         if lock is not None:
             if use or resolved:
                 other = "use" if use else "resolved"
-                raise errors.InvalidRequest(reason=f"{other} and lock exclude each other: a lock names all versions")
+                raise errors.InvalidRequest(reason=f"{other} and lock are mutually exclusive: a lock names all versions")
             return self._locked_set(pipeline, lock)
         if resolved:
             resolution = self.resolve(pipeline, use=use)

@@ -1,4 +1,4 @@
-"""The files of a set of versions, which a command may read: it is found out if it changes them."""
+"""The files of a set of versions, which a command may read; a change of them is detected."""
 
 import os
 import stat
@@ -75,7 +75,7 @@ class PulledSet:
 
 @contextmanager
 def temporary_folder(before_removal: Callable[[], object], warn: Callable[[str], object]) -> Iterator[Path]:
-    """Yield a new folder, which is deleted at the end with everything in it; `warn` is told if it can't be."""
+    """Yield a new folder, which is deleted with everything in it at the end; call `warn` if that fails."""
     with errors.translated(OSError, to=errors.OutputFailed, path=tempfile.gettempdir()):
         folder = Path(tempfile.mkdtemp(prefix="opstore-run-")).absolute()
     try:

@@ -304,7 +304,7 @@ def test_the_set_can_be_chosen(client: InProcessClient, tmp_path: Path) -> None:
     assert str(client.verify("iris", accurate).run.versions[0]) == "pca@1.0.1"
     conflicts: list[dict[str, Any]] = [{"lock": lock, "resolved": True}, {"lock": lock, "use": "pca@1.0.0"}]
     for wrong in conflicts:
-        with pytest.raises(errors.InvalidRequest, match="exclude each other"):
+        with pytest.raises(errors.InvalidRequest, match="mutually exclusive"):
             client.verify("iris", accurate, **wrong)
     client.register_pipeline("other", ["forest", "pca"])
     with pytest.raises(errors.InvalidRequest, match="a lock of iris, not of other"):
