@@ -1,4 +1,4 @@
-"""The daemon's settings: from options, else from the environment, else defaults (CONTRACT section 7)."""
+"""The daemon's settings: from options, else from the environment, else defaults (docs/settings.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -217,7 +217,8 @@ class VerificationMixin(PullsMixin, VersionsMixin, CatalogMixin, ValidityMixin, 
         if lock is not None:
             if use or resolved:
                 other = "use" if use else "resolved"
-                raise errors.InvalidRequest(reason=f"{other} and lock are mutually exclusive: a lock names all versions")
+                reason = f"{other} and lock are mutually exclusive: a lock names all versions"
+                raise errors.InvalidRequest(reason=reason)
             return self._locked_set(pipeline, lock)
         if resolved:
             resolution = self.resolve(pipeline, use=use)

@@ -21,7 +21,7 @@ def split_suffix(filename: str) -> tuple[str, str]:
 def safe_suffix(filename: str | None) -> str:
     """Return the suffix of a name that a server sent, in lower case and safe in a path; empty if it is not safe.
 
-    It is at most two times a dot and 1 to 16 letters and digits (CONTRACT section 1), not all of them digits.
+    It is at most two times a dot and 1 to 16 letters and digits, not all of them digits.
     """
     if filename is None:
         return ""

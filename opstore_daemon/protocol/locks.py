@@ -1,4 +1,4 @@
-"""What makes a lock whole: one version of each op of an acyclic graph (CONTRACT section 5).
+"""What makes a lock whole: one version of each op of an acyclic graph (docs/rules.md).
 
 The reader of lock files and the daemon use the same check.
 """

@@ -1,4 +1,4 @@
-"""Names of ops and pipelines (CONTRACT section 1). Tags: see `references.TagName`."""
+"""Names of ops and pipelines (docs/words.md). Tags: see `references.TagName`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""References, `NAME` or `NAME@SELECTOR` (CONTRACT section 2). The store looks them up.
+"""References, `NAME` or `NAME@SELECTOR` (docs/references.md). The store looks them up.
 
 Selectors are tried in the order of the contract: latest, version, line, digest, subversions, range, any, tag.
 """

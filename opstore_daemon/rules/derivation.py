@@ -1,4 +1,4 @@
-"""Derive the three subversions of a pushed or registered version (CONTRACT section 3)."""
+"""Derive the three subversions of a pushed or registered version (docs/rules.md)."""
 
 import hashlib
 import json

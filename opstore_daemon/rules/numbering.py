@@ -1,4 +1,4 @@
-"""Assign version numbers: within an op, equal hashes have equal numbers (CONTRACT section 1)."""
+"""Assign version numbers: within an op, equal hashes have equal numbers (docs/rules.md)."""
 
 from dataclasses import dataclass
 

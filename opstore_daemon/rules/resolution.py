@@ -1,4 +1,4 @@
-"""Resolve a pipeline: find the newest versions of its ops that are valid with one another (CONTRACT section 4).
+"""Resolve a pipeline: find the newest versions of its ops that are valid with one another (docs/rules.md).
 
 Candidates of an op are the versions that `latest` could select. The ops are ordered so that each comes after all its
 downstream ops, ties by name. Among the sets in which every edge is valid, the resolution is the one whose sequences,

@@ -1,7 +1,7 @@
 """How the latest versions of ops changed: a replay of the entries of the journal that can change one.
 
 The latest version of an op is the newest one by sequence that is not yanked: among the stored versions if the op has
-any, else among the registered ones (CONTRACT section 1).
+any, else among the registered ones (docs/words.md).
 """
 
 from collections.abc import Iterable, Iterator

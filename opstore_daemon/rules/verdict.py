@@ -1,4 +1,4 @@
-"""Decide whether an upstream version is valid for a downstream version, and say why (CONTRACT section 4)."""
+"""Decide whether an upstream version is valid for a downstream version, and say why (docs/rules.md)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What users may rely on (CONTRACT sections 2 to 4), as scenarios over the verbs: one suite for several transports.
+"""What users may rely on (docs/references.md, docs/rules.md): scenarios over the verbs, one suite for all transports.
 
 A scenario is a function of a `Scene`. test_scenarios.py runs each one on the store in process and on clients, so that
 store and client cannot drift apart.

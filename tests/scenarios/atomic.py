@@ -1,4 +1,4 @@
-"""A version and its links are recorded in one transaction (CONTRACT section 3)."""
+"""A version and its links are recorded in one transaction (docs/rules.md)."""
 
 import pytest
 

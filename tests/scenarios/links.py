@@ -1,4 +1,4 @@
-"""Links (CONTRACT section 4)."""
+"""Links (docs/rules.md)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pipelines and the verdicts over all their edges (CONTRACT sections 4 and 5)."""
+"""Pipelines and the verdicts over all their edges (docs/rules.md)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Which version a push makes (CONTRACT section 3)."""
+"""Which version a push makes (docs/rules.md)."""
 
 import io
 from datetime import UTC, datetime

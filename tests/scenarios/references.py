@@ -1,4 +1,4 @@
-"""What a reference selects (CONTRACT section 2)."""
+"""What a reference selects (docs/references.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Resolutions, locks and affected ops (CONTRACT sections 4 and 5)."""
+"""Resolutions, locks and affected ops (docs/rules.md)."""
 
 import msgspec
 import pytest

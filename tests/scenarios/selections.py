@@ -1,4 +1,4 @@
-"""The versions that are valid for a downstream, and why newer ones are skipped (CONTRACT section 6)."""
+"""The versions that are valid for a downstream, and why newer ones are skipped (docs/commands.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Verdicts and their reasons, rule by rule (CONTRACT section 4)."""
+"""Verdicts and their reasons, rule by rule (docs/rules.md)."""
 
 import pytest
 

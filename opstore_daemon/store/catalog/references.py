@@ -50,7 +50,7 @@ def find_version(snapshot: Snapshot, reference: Reference) -> VersionRow:
 
 
 def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:
-    """Return the version of the op that the reference selects (CONTRACT section 2).
+    """Return the version of the op that the reference selects (docs/references.md).
 
     Raises VersionNotFound, TagNotFound, TagYanked, AmbiguousReference or TooMuchWork.
     """

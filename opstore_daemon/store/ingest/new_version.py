@@ -1,4 +1,4 @@
-"""Make a new version with its labels, links and tags, as a push or registration requests it (CONTRACT section 3)."""
+"""Make a new version with its labels, links and tags, as a push or registration requests it (docs/rules.md)."""
 
 import msgspec
 from sqlalchemy import Connection

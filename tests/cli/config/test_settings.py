@@ -1,4 +1,4 @@
-"""Settings and tokens: their sources and precedence, and the URL that a token is sent to (CONTRACT section 7)."""
+"""Settings and tokens: their sources and precedence, and the URL that a token is sent to (docs/settings.md)."""
 
 import errno
 import os

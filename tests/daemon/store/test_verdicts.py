@@ -1,4 +1,4 @@
-"""The store's verdicts, compared with the oracle on random histories: every rule of CONTRACT section 4."""
+"""The store's verdicts, compared with the oracle on random histories: every rule of docs/rules.md."""
 
 from dataclasses import dataclass, field, replace
 from itertools import product
