@@ -11,6 +11,7 @@ from opstore_cli.local.runtime import LOG_FILE, LocalDaemon
 from opstore_daemon.protocol import errors
 
 START_LOCK = "start.lock"
+STARTS = 3  # of a daemon that ends as soon as it listens
 START_LOCK_TIMEOUT = 60.0  # seconds that another command may take to start the daemon
 
 
@@ -39,20 +40,22 @@ def restart(home: Path) -> LocalDaemon:
 def _start(home: Path) -> LocalDaemon:
     from opstore_cli.local import launcher
 
-    log = home / LOG_FILE
-    try:
-        ready = launcher.launch(home, log)
-    except errors.DaemonDidNotStart:
-        # Another daemon may have locked the home meanwhile: `opstore serve`, or one whose starter was interrupted.
+    log, ready = home / LOG_FILE, ""
+    for _ in range(STARTS):
+        try:
+            ready = launcher.launch(home, log)
+        except errors.DaemonDidNotStart:
+            # Another daemon may have locked the home meanwhile: `opstore serve`, or one whose starter was interrupted.
+            running = lookup.find(home)
+            if running is None:
+                raise
+            return running
         running = lookup.find(home)
-        if running is None:
-            raise
-        return running
-    running = lookup.find(home)
-    if running is None:
-        reason = f"it reported that it listens at {ready}, and has released the home"
-        raise errors.DaemonDidNotStart(reason=reason, log=str(log))
-    return replace(running, started=True)
+        if running is not None:
+            return replace(running, started=True)
+        # Another command, such as `opstore restart`, has stopped it already.
+    reason = f"it reported that it listens at {ready}, and has released the home"
+    raise errors.DaemonDidNotStart(reason=reason, log=str(log))
 
 
 @contextlib.contextmanager
