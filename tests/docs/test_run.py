@@ -18,8 +18,6 @@ BEFORE = {
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
-# It trains models; the README and docs/rules.md show its commands in small.
-SLOW = {"docs/tutorial.md"}
 
 
 def folded(text: str) -> str:
@@ -32,11 +30,7 @@ def pattern(wanted: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[pytest.mark.slow] if name_of(path) in SLOW else []) for path in SHOWN],
-    ids=map(name_of, SHOWN),
-)
+@pytest.mark.parametrize("path", SHOWN, ids=name_of)
 def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Path) -> None:
     found = [block for block in blocks(read(path), "sh", "console") if block.runs]
     todo = [command for block in found for command in shell.commands(block)]
@@ -85,11 +79,7 @@ ABOUT_PYTHON = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    # A notebook imports the libraries that objects.md imports.
-    [pytest.param(name, marks=[pytest.mark.slow] if name == "notebook.md" else []) for name in ABOUT_PYTHON],
-)
+@pytest.mark.parametrize("name", ABOUT_PYTHON)
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"
