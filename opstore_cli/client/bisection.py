@@ -32,7 +32,7 @@ MOST = 10000  # positions that the record of a bisection may list
 
 
 class Bisection(BisectionRecord, frozen=True, kw_only=True):
-    """The result of a bisection, as it was recorded, and how it was found.
+    """A recorded bisection with the details of its search.
 
     `suspects` are the entries of which one broke the pipeline: only `culprit`, unless entries could not be tested.
     `diff` compares the version that the culprit brought with the one before; None if there was none before, or if there

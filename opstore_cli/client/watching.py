@@ -1,4 +1,4 @@
-"""What a client shows of a run: to a person, as it shows the progress of transfers."""
+"""Show a run of `client.verify` to a person, where the progress of transfers is shown."""
 
 import sys
 from collections.abc import Iterator, Sequence

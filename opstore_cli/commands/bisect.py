@@ -9,7 +9,7 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import DurationType, EndType, NumberType, PipelineNameType
 from opstore_cli.console.session import Session
-from opstore_cli.console.trailing_words import TrailingWordsCommand, trailing_option
+from opstore_cli.console.trailing_words import TrailingWordsCommand, check_run, trailing_option
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
 
@@ -92,11 +92,7 @@ def bisect(
 
     Off a terminal each line is a key and its value. The lines after them are those of opstore diff.
     """
-    name = pipeline or session.settings().pipeline
-    if name is None:
-        raise click.UsageError("give a pipeline, before --run")
-    if not words:
-        raise click.UsageError("give the command: --run CMD after all other options")
+    name = check_run(session, pipeline, words)
     if lock is not None:
         from opstore_cli import lockfile
 

@@ -1,8 +1,9 @@
 """`opstore import`: import the content of another store."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +12,8 @@ from opstore_cli.console.parameters import PathType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group("import", cls=Group, context_settings=HELP)
@@ -36,6 +39,10 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
     return renames
 
 
+def _rename_option(help_text: str) -> Callable[[F], F]:
+    return click.option("--rename", "renames", metavar="OLD=NEW", multiple=True, callback=_renames, help=help_text)
+
+
 @command("chariots", group=import_)
 @click.option("--db", metavar="URL", required=True, help="URL of the old store's database, as SQLAlchemy writes it.")
 @click.option(
@@ -45,14 +52,7 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
     type=PathType(exists=True, file_okay=False, path_type=Path),
     help="Folder with its files, as models/OP/VERSION.",
 )
-@click.option(
-    "--rename",
-    "renames",
-    metavar="OLD=NEW",
-    multiple=True,
-    callback=_renames,
-    help="New name of an op or a pipeline; repeatable.",
-)
+@_rename_option("New name of an op or a pipeline; repeatable.")
 def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName]) -> None:
     """Import a chariots op store. Prints each new version.
 
@@ -91,14 +91,7 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
     help="Address of the registry, as MLflow takes it; by default that of MLFLOW_TRACKING_URI.",
 )
 @click.option("--model", "models", metavar="NAME", multiple=True, help="Only this model; repeatable.")
-@click.option(
-    "--rename",
-    "renames",
-    metavar="OLD=NEW",
-    multiple=True,
-    callback=_renames,
-    help="Name of the op for a model; repeatable.",
-)
+@_rename_option("Name of the op for a model; repeatable.")
 def mlflow(session: Session, uri: str, models: Sequence[str], renames: dict[str, OpName]) -> None:
     """Import the models of an MLflow registry. Prints each new version.
 

@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, use_option
 from opstore_cli.console.parameters import DirectoryType, DurationType, NumberType, PathType, PipelineNameType
 from opstore_cli.console.session import Session
-from opstore_cli.console.trailing_words import TrailingWordsCommand, trailing_option
+from opstore_cli.console.trailing_words import TrailingWordsCommand, check_run, trailing_option
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
 
@@ -102,11 +102,7 @@ def verify(
     check_exclusive(lock=lock, resolved=resolved)
     if force and directory is None:
         raise click.UsageError("--force needs -d: a temporary folder is empty")
-    name = pipeline or session.settings().pipeline
-    if name is None:
-        raise click.UsageError("give a pipeline, before --run")
-    if not words:
-        raise click.UsageError("give the command: --run CMD after all other options")
+    name = check_run(session, pipeline, words)
     from opstore_cli.client.set_runs import Place
     from opstore_cli.console import lock_files
     from opstore_cli.console.verification import CommandWatcher, write_recorded

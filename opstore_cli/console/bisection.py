@@ -1,4 +1,4 @@
-"""What a person sees of a bisection: each step, the answer, and what to do next."""
+"""The output of `opstore bisect`: each step, the answer, and what to do next."""
 
 import shlex
 from collections.abc import Iterator, Sequence

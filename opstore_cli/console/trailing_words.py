@@ -1,11 +1,12 @@
 """Commands with an option that takes all words after it, as they are: another command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from opstore_cli.console.command import Command
+from opstore_cli.console.session import Session
 
 _FOUND = f"{__name__}.found"  # in ctx.meta: the option was given
 
@@ -43,3 +44,13 @@ class TrailingWordsCommand(Command):
 def trailing_option(name: str, parameter: str, help_text: str) -> Callable[[F], F]:
     """Return the decorator for the option."""
     return click.option(name, parameter, metavar="CMD...", multiple=True, type=click.UNPROCESSED, help=help_text)
+
+
+def check_run(session: Session, pipeline: str | None, words: Sequence[str]) -> str:
+    """Return the pipeline to run a command on, by default that of the settings; raise UsageError if one is missing."""
+    name = pipeline or session.settings().pipeline
+    if name is None:
+        raise click.UsageError("give a pipeline, before --run")
+    if not words:
+        raise click.UsageError("give the command: --run CMD after all other options")
+    return name

@@ -1,4 +1,4 @@
-"""What a person sees of a run on a set of versions: the pull, the command's output, the result."""
+"""The output of `opstore verify`: the pull, the command's output, the result."""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a command or a function shows about a set of versions, and what it was that showed it."""
+"""Evidence about a set of versions: run a command or a function on it, and note what ran and what it showed."""
 
 from opstore_cli.evidence.outcome import CantTell
 

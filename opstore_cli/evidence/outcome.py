@@ -11,7 +11,7 @@ class CantTell(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run showed, and the reason in words.
+    """The result of a run, and the reason in words.
 
     `exit_code` is below 0 for the signal that killed the command, and None for a function, or a command that was not
     awaited to its end. `is_final`: another repetition would show nothing more.

@@ -1,4 +1,4 @@
-"""Where a run comes from: the git commit of the working folder, and the page of the CI job."""
+"""The origin of a run: the git commit of the working folder, and the page of the CI job."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is run on a set of versions: a command, or a function of this process."""
+"""A command, or a function of this process, that can be run on a set of versions."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ CAN_NOT_TELL = 125  # the exit code of a command that can't tell, as of `git bis
 
 
 class Runnable(Protocol):
-    """What runs on a set, once for each repetition. `command` and the script's digest say whether it is the same."""
+    """A command or a function. Two are the same if `command` and the digest of the script are equal."""
 
     @property
     def command(self) -> tuple[str, ...]: ...
@@ -29,7 +29,7 @@ class Runnable(Protocol):
 
     @property
     def needs_files(self) -> bool:
-        """Whether the set is pulled for it."""
+        """Return whether the set has to be pulled before it runs."""
 
     def check(self) -> None:
         """Raise CommandNotStarted if it can't be run, before anything is pulled."""

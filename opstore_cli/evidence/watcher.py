@@ -1,4 +1,4 @@
-"""Whoever watches a run: what it is told, and what it shows."""
+"""The interface of an observer of a run, which shows its steps and its output."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

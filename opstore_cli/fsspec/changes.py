@@ -1,4 +1,4 @@
-"""What changes a file system: a write adds a version, a copy to the disk is verified, and anything else is refused."""
+"""Changes of the file system: a write adds a version, a copy to the disk is verified, anything else is refused."""
 
 import os
 from pathlib import Path

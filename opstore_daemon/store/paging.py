@@ -19,6 +19,22 @@ def check_limit(limit: int | None) -> int:
     return limit
 
 
+def collect(fetch: Callable[[int | None, int], tuple[Sequence[T], str | None]], limit: int) -> list[T]:
+    """Return at most `limit` rows of pages that are ordered by falling positions.
+
+    `fetch` returns the page below a position, of at most that many rows, and the cursor of its last row.
+    """
+    found: list[T] = []
+    below: int | None = None
+    while len(found) < limit:
+        rows, cursor = fetch(below, limit - len(found))
+        found += rows
+        if cursor is None:
+            break
+        below = int(cursor)
+    return found
+
+
 def next_cursor(page: Sequence[T], limit: int, cursor: Callable[[T], str]) -> str | None:
     """Return the cursor of the page's last row; None if the page is shorter than the limit, so that no row follows."""
     return cursor(page[-1]) if len(page) == limit else None

@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.records import BisectionRecord, Bisections, NewBisection, OpVersion, SetChange, SetHistory
+from opstore_daemon.protocol.records import BisectionRecord, Bisections, NewBisection, OpVersion, SetHistory
 from opstore_daemon.rules.budget import Budget
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import bisections, pipelines, runs
 from opstore_daemon.store.catalog.bisections import MAX_BISECTIONS, BisectionRow
 from opstore_daemon.store.operations.runs import check_command
-from opstore_daemon.store.paging import NO_LIMIT, check_limit, next_cursor
+from opstore_daemon.store.paging import NO_LIMIT, check_limit, collect, next_cursor
 from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.reports import history, set_history
 from opstore_daemon.store.reports.set_history import History
@@ -99,16 +99,12 @@ class BisectionOperations(Transactions):
 
     def bisections(self, pipeline: str | None = None, *, limit: int | None = None) -> list[BisectionRecord]:
         """Return bisections, newest first (protocol.interface)."""
-        most = check_limit(limit)
-        found: list[BisectionRecord] = []
-        below: int | None = None
-        while len(found) < most:
-            page = self.bisections_page(pipeline, below, most - len(found))
-            found += page.bisections
-            if page.next_cursor is None:
-                break
-            below = int(page.next_cursor)
-        return found
+
+        def fetch(below: int | None, most: int) -> tuple[Sequence[BisectionRecord], str | None]:
+            page = self.bisections_page(pipeline, below, most)
+            return page.rows, page.next_cursor
+
+        return collect(fetch, check_limit(limit))
 
     def bisections_page(
         self, pipeline: str | None, below: int | None, limit: int, *, as_of: str | None = None
@@ -184,15 +180,7 @@ def _records(snapshot: Snapshot, rows: Sequence[BisectionRow]) -> list[Bisection
             first_bad=row.first_bad,
             skipped=row.skipped,
             runs=row.runs,
-            culprit=SetChange(
-                position=row.first_bad,
-                registered_at=entry.at,
-                author=entry.author,
-                action=entry.action,
-                op=row.op,
-                version=row.version,
-                text=entry.text,
-            ),
+            culprit=set_history.record(entry, row.op, row.version),
             last_good_versions=row.last_good_versions,
         )
         for row, entry in zip(rows, entries, strict=True)

@@ -25,7 +25,7 @@ from opstore_daemon.store.catalog import links, ops, pipelines, references, runs
 from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.runs import MAX_RUNS, RunFilter
 from opstore_daemon.store.journal import Stamp
-from opstore_daemon.store.paging import check_limit, next_cursor
+from opstore_daemon.store.paging import check_limit, collect, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 
@@ -67,26 +67,22 @@ class RunOperations(Transactions):
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first (protocol.interface)."""
-        most = check_limit(limit)
         words = command_digest(command) if command else None
-        found: list[RunRecord] = []
-        below: int | None = None
-        while len(found) < most:
+
+        def fetch(below: int | None, most: int) -> tuple[Sequence[RunRecord], str | None]:
             page = self.runs_page(
                 pipeline,
                 below,
-                min(most - len(found), MAX_RUNS),
+                most,
                 version=version,
                 set_digest=set,
                 result=result,
                 command=words,
                 script=script,
             )
-            found += page.runs
-            if page.next_cursor is None:
-                break
-            below = int(page.next_cursor)
-        return found
+            return page.rows, page.next_cursor
+
+        return collect(fetch, check_limit(limit))
 
     def runs_page(
         self,

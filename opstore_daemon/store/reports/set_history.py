@@ -15,6 +15,7 @@ from opstore_daemon.rules.budget import QUERY_STEPS, ROW_STEPS, Budget
 from opstore_daemon.rules.set_history import Event, LatestChange, replay
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.reports import history
+from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.snapshot import Snapshot
 
 BLOCK = 1000  # rows of a read
@@ -66,17 +67,22 @@ def describe(snapshot: Snapshot, found: History, changes: Sequence[LatestChange]
     """Return the records of these changes, with what the journal says about each."""
     entries = history.at(snapshot, [change.position for change in changes])
     return [
-        SetChange(
-            position=entry.position,
-            registered_at=entry.at,
-            author=entry.author,
-            action=entry.action,
-            op=change.op,
-            version=found.number(change.op, change.sequence),
-            text=entry.text,
-        )
+        record(entry, change.op, found.number(change.op, change.sequence))
         for change, entry in zip(changes, entries, strict=True)
     ]
+
+
+def record(entry: Entry, op: str, version: str | None) -> SetChange:
+    """Return the record of an entry that made `version` the latest one of the op."""
+    return SetChange(
+        position=entry.position,
+        registered_at=entry.at,
+        author=entry.author,
+        action=entry.action,
+        op=op,
+        version=version,
+        text=entry.text,
+    )
 
 
 def _rows(

@@ -11,6 +11,7 @@ import pytest
 from opstore_cli.importers.mlflow_messages import ModelVersion
 from opstore_cli.importers.mlflow_registry import FilesUnreadable, Registry, open_registry
 from opstore_daemon.protocol import errors
+from tests.support.processes import is_running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it looks at processes")
@@ -77,13 +78,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ignore(*_: object) -> None:
     pass
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_what_mlflow_prints_is_no_data(mlflow: Callable[..., dict[str, str]], temporary: Path) -> None:

@@ -15,6 +15,7 @@ from opstore_cli.processes.ending_signals import Ended, EndingSignals
 from opstore_cli.processes.output import KeptOutput
 from opstore_cli.processes.run import Finished, run
 from opstore_daemon.protocol import errors
+from tests.support.processes import is_running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are of POSIX")
@@ -39,16 +40,6 @@ def shell(
     kept = KeptOutput()
     finished = run(["sh", "-c", script], {**os.environ, **environment}, kept, signals, timeout=timeout)
     return finished, kept.text()
-
-
-def is_running(number: int) -> bool:
-    """Return whether the process runs; one that has ended may have nobody who takes note of it."""
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_output_and_errors_are_one_stream(signals: EndingSignals) -> None:

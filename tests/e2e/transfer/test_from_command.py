@@ -1,14 +1,13 @@
 """`push NAME --from-command CMD`: the output of a command, and nothing if it fails."""
 
 import json
-import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support.machines import Machine
+from tests.support.processes import is_running
 from tests.support.waiting import wait_for
 
 PUSH = ("push", "pca", "--from-command")
@@ -117,15 +116,6 @@ print("x" * 100_000, flush=True)
 open("started", "w").write(str(os.getpid()))
 signal.pause()
 """
-
-
-def is_running(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.machines import Machine, a_machine
+from tests.support.processes import is_running
 from tests.support.waiting import wait_for
 
 
@@ -272,15 +273,6 @@ def test_an_option_of_the_command_is_none_of_ours(other: Machine) -> None:
 
 
 WAITING = 'sleep 600 & echo "$$ $! $OPSTORE_DIR" > started.part; mv started.part started; wait'
-
-
-def is_running(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])

@@ -1,0 +1,14 @@
+"""Processes that tests start or cause."""
+
+import os
+from pathlib import Path
+
+
+def is_running(number: int) -> bool:
+    """Return whether the process runs; one that has ended may be a zombie until its parent waits for it."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{number}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
