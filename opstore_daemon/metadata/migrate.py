@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 
 from opstore_daemon.metadata.backup import back_up
@@ -23,6 +24,7 @@ from opstore_daemon.metadata.connections import Connections
 from opstore_daemon.metadata.identity import new_row
 from opstore_daemon.metadata.tables import Base, Counter, StoreIdentity
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol._version import __version__
 
 FOLDER = Path(__file__).parent / "migrations"
 # The table in which Alembic keeps the revision, as Alembic creates it.
@@ -131,3 +133,5 @@ def _migrate(connection: Connection, store_id: str | None = None) -> None:
     config.attributes["connection"] = connection
     config.attributes["store_id"] = store_id
     command.upgrade(config, "head")
+    # For an older release that refuses this database: it names the one to use.
+    connection.execute(update(StoreIdentity).values(release=__version__))

@@ -98,13 +98,15 @@ class Counter(Base):
 class StoreIdentity(Base):
     """The one row that says which store this is: an id that never changes and depends on no path.
 
-    The saver carries the same id, so that a database and blobs that do not belong together are noticed.
+    The saver carries the same id, so that a database and blobs that do not belong together are noticed. `release` is
+    the one that created the schema or upgraded it last: an older one that refuses the database can name it.
     """
 
     __tablename__ = "store"
     one: ColumnElement[int] = _column(Integer, primary_key=True, autoincrement=False)
     id: ColumnElement[str] = _column(String(32))
     created_at: ColumnElement[int] = _column(BigInteger)
+    release: ColumnElement[str | None] = _column(String(32), nullable=True)
     __table_args__ = (CheckConstraint("one = 1", "one"), CheckConstraint("length(id) = 32", "id"))
 
 
@@ -122,7 +124,9 @@ class Journal(Base):
     author: ColumnElement[str | None] = _column(String(MAX_AUTHOR), nullable=True)
     op_id: ColumnElement[int | None] = _column(Integer, ForeignKey("op.id"), nullable=True)
     __table_args__ = (
-        CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline', 'run', 'bisection')", "kind"),
+        CheckConstraint(
+            "kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline', 'run', 'bisection', 'removal')", "kind"
+        ),
         Index("ix_journal_op", "op_id", "position", sqlite_where=text("op_id IS NOT NULL")),
     )
 
@@ -150,7 +154,11 @@ class Op(Base):
 
 
 class Version(Base):
-    """A version. `stored_position` is the entry that added its bytes; columns that describe them are NULL before."""
+    """A version. `stored_position` is the entry that added its bytes; columns that describe them are NULL before.
+
+    `removed_position` is the entry that removed it, NULL if none did. Its row stays: it keeps the number, the sequence
+    and the digest of what is gone.
+    """
 
     __tablename__ = "version"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
@@ -179,6 +187,7 @@ class Version(Base):
     filename: ColumnElement[str | None] = _column(Text, nullable=True)
     # 1 or NULL. Not Boolean, whose values SQLAlchemy converts, so that no statement bypasses it (metadata.statements).
     executable: ColumnElement[int | None] = _column(Integer, nullable=True)
+    removed_position: ColumnElement[int | None] = _column(Position, ForeignKey("journal.position"), nullable=True)
     __table_args__ = (
         UniqueConstraint("op_id", "sequence"),
         UniqueConstraint("op_id", "major", "minor", "patch"),
@@ -193,6 +202,7 @@ class Version(Base):
             "(digest IS NULL) = (size IS NULL) AND (digest IS NULL) = (stored_position IS NULL)", "stored_whole"
         ),
         Index(None, "digest"),
+        Index("ix_version_removed", "op_id", "removed_position", sqlite_where=text("removed_position IS NOT NULL")),
         Index(None, "op_id", "digest", "sequence"),
         Index(
             "ix_version_sample",
@@ -368,6 +378,23 @@ class Yank(Base):
     )
 
 
+class Removal(Base):
+    """An entry that removes a version for good or (`version_id` is NULL) an op, until a push creates it again."""
+
+    __tablename__ = "removal"
+    position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
+    op_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"))
+    until: ColumnElement[int | None] = _column(Position, ForeignKey("journal.position"), nullable=True)
+    version_id: ColumnElement[int | None] = _column(Integer, ForeignKey("version.id"), nullable=True)
+    reason: ColumnElement[str | None] = _column(Text, nullable=True)
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        CheckConstraint("version_id IS NULL OR until IS NULL", "for_good"),
+        Index("uq_removal_in_force", "op_id", text("coalesce(version_id, 0)"), unique=True, **_IN_FORCE),
+        Index(None, "op_id", "position"),
+    )
+
+
 class Pipeline(Base):
     """A named directed acyclic graph of ops, in force until its removal."""
 
@@ -478,6 +505,15 @@ class Bisection(Base):
         CheckConstraint("good <= last_good AND last_good < first_bad AND first_bad <= bad", "in_order"),
         Index(None, "pipeline", "position"),
     )
+
+
+class DamagedBlob(Base):
+    """A blob that `fsck --repair` found damaged or missing; a push of the same bytes deletes the row."""
+
+    __tablename__ = "damaged_blob"
+    digest: ColumnElement[str] = _column(String(71), primary_key=True)
+    problem: ColumnElement[str] = _column(Text)
+    found_at: ColumnElement[int] = _column(BigInteger)
 
 
 class Upload(Base):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 from opstore_daemon.metadata.statements import Statement
 from opstore_daemon.metadata.tables import Counter, Journal
 
-Kind = Literal["version", "link", "level", "tag", "yank", "pipeline", "run", "bisection"]
+Kind = Literal["version", "link", "level", "tag", "yank", "pipeline", "run", "bisection", "removal"]
 
 
 class Stamp(NamedTuple):

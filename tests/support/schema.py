@@ -9,7 +9,7 @@ from alembic.config import Config
 
 from opstore_daemon.metadata import Database, migrate
 
-HEAD = "0010"
+HEAD = "0011"
 
 
 def create_older(path: Path, revision: str) -> None:

@@ -13,7 +13,8 @@ from opstore_daemon.metadata.tables import Base
 GOOD = (
     "INSERT INTO journal (position, at, kind) VALUES (1, 0, 'version'), (2, 0, 'version'), (3, 0, 'link'),"
     " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link'), (7, 0, 'tag'), (8, 0, 'yank'), (9, 0, 'pipeline'),"
-    " (20, 0, 'run'), (21, 0, 'bisection'), (22, 0, 'run'), (23, 0, 'bisection')",
+    " (20, 0, 'run'), (21, 0, 'bisection'), (22, 0, 'run'), (23, 0, 'bisection'),"
+    " (24, 0, 'removal'), (25, 0, 'removal')",
     "INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 1), (2, 'forest', 1)",
     "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
     " digest, size, position, stored_position, registered_at) VALUES"
@@ -35,6 +36,8 @@ GOOD = (
     "INSERT INTO run_version (run_position, op_id, version_id, place) VALUES (20, 1, 1, 0)",
     "INSERT INTO bisection (position, pipeline, command, good, bad, last_good, first_bad, op_id, skipped, runs,"
     " last_good_versions) VALUES (21, 'p', '[]', 1, 5, 2, 3, 1, '[]', '[]', '[]')",
+    "INSERT INTO removal (position, op_id) VALUES (24, 1)",
+    "INSERT INTO damaged_blob (digest, problem, found_at) VALUES ('sha256:x', 'missing', 0)",
     "INSERT INTO upload (id, owner, touched_at) VALUES ('u', 'o', 0)",
     "INSERT INTO answer (owner, key, request, body, at) VALUES ('o', 'k', 'r', '{}', 0)",
 )
@@ -78,6 +81,7 @@ RUN: dict[str, Any] = {
     "output_size": 0,
     "output": b"",
 }
+REMOVAL: dict[str, Any] = {"position": 25, "op_id": 2, "version_id": None, "until": None}
 RUN_VERSION: dict[str, Any] = {"run_position": 20, "op_id": 2, "version_id": 2, "place": 1}
 BISECTION: dict[str, Any] = {
     "position": 23,
@@ -172,6 +176,11 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("ck_bisection_in_order", "bisection", BISECTION | {"last_good": 4}),
     ("bisection.position", "bisection", BISECTION | {"position": 21}),
+    ("ck_removal_until", "removal", REMOVAL | {"until": 24}),
+    ("ck_removal_for_good", "removal", REMOVAL | {"position": 23, "version_id": 2, "until": 25}),
+    ("removal.position", "removal", REMOVAL | {"position": 24}),
+    ("index 'uq_removal_in_force'", "removal", REMOVAL | {"op_id": 1}),
+    ("damaged_blob.digest", "damaged_blob", {"digest": "sha256:x", "problem": "short", "found_at": 0}),
     ("counter.id", "counter", {"id": 1, "position": 0}),
     ("journal.position", "journal", {"position": 1, "at": 0, "kind": "link"}),
     (
@@ -236,6 +245,11 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
             ("bisection", BISECTION | {"bad": 99, "first_bad": 99}),
             ("bisection", BISECTION | {"op_id": 9}),
             ("bisection", BISECTION | {"version_id": 9}),
+            ("version", VERSION | {"removed_position": 99}),
+            ("removal", REMOVAL | {"position": 99}),
+            ("removal", REMOVAL | {"op_id": 9}),
+            ("removal", REMOVAL | {"version_id": 9}),
+            ("removal", REMOVAL | {"until": 99}),
             ("pipeline_op", {"pipeline_id": 9, "op_id": 2, "place": 3}),
             ("pipeline_op", {"pipeline_id": 1, "op_id": 9, "place": 3}),
             ("pipeline_edge", {"pipeline_id": 9, "upstream_id": 2, "downstream_id": 1}),
@@ -281,6 +295,7 @@ def test_the_good_rows_are_accepted(connection: Connection) -> None:
     insert(connection, "run", RUN)
     insert(connection, "run_version", RUN_VERSION)
     insert(connection, "bisection", BISECTION)
+    insert(connection, "removal", REMOVAL)
     for row in ({"downstream_version_id": 2}, {"downstream_version_id": None, "until": 4}):
         link = LINK | {"upstream_id": 1, "upstream_version_id": 1, "downstream_id": 2, "position": 1} | row
         insert(connection, "link", link | {"position": 2 if "until" in row else 1})

@@ -26,6 +26,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database, Migrate, migrate
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import MemorySaver
 from tests.support.faults import fails, record_names, refuse_folder_sync
 from tests.support.new_run import new_run
@@ -151,7 +152,8 @@ def test_migrations_create_the_same_schema_as_a_new_database_has(database: Datab
                 name: connection.execute(select(text("*")).select_from(table(name))).all()
                 for name in inspect(connection).get_table_names()
             }
-        ((_, store_id, _),) = rows.pop("store")
+        ((_, store_id, _, release),) = rows.pop("store")
+        assert release == __version__
         assert re.fullmatch("[0-9a-f]{32}", store_id)
         assert {name: found for name, found in rows.items() if found} == {
             "alembic_version": [(HEAD,)],

@@ -1,14 +1,9 @@
-"""Runs of commands on sets of versions, bisections, and the run that is the evidence of a link.
-
-SQLite can't change a CHECK constraint, and a new table of the journal would take a look at every row that refers to
-each of its entries. So the text of the constraint is replaced in the schema (sqlite.org/lang_altertable.html, "Making
-Other Kinds Of Table Schema Changes"): the new one admits whatever the old one did.
-"""
+"""Runs of commands on sets of versions, bisections, and the run that is the evidence of a link."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from opstore_daemon.protocol import errors
+from opstore_daemon.metadata.migrations import journal_kinds
 
 revision = "0010"
 down_revision = "0009"
@@ -16,44 +11,16 @@ branch_labels = None
 depends_on = None
 
 POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KINDS = "'version', 'link', 'level', 'tag', 'yank', 'pipeline'"
-MORE_KINDS = f"{KINDS}, 'run', 'bisection'"
 
 
 def upgrade() -> None:
-    _allow_more_kinds()
+    journal_kinds.allow_more(("version", "link", "level", "tag", "yank", "pipeline"), ("run", "bisection"))
     _create_run()
     _create_run_version()
     _create_bisection()
     op.execute(
         "ALTER TABLE link ADD COLUMN run_position INTEGER CONSTRAINT fk_link_run_position REFERENCES run (position)"
     )
-
-
-def _allow_more_kinds() -> None:
-    connection = op.get_bind()
-    if connection.dialect.name != "sqlite":
-        op.drop_constraint("ck_journal_kind", "journal", type_="check")
-        op.create_check_constraint("ck_journal_kind", "journal", f"kind IN ({MORE_KINDS})")
-        return
-    connection.exec_driver_sql("PRAGMA writable_schema = ON")
-    try:
-        _replace_kinds(connection)
-    finally:
-        connection.exec_driver_sql("PRAGMA writable_schema = OFF")
-
-
-def _replace_kinds(connection: sa.Connection) -> None:
-    replaced = connection.exec_driver_sql(
-        "UPDATE sqlite_master SET sql = replace(sql, ?1, ?2)"
-        " WHERE type = 'table' AND name = 'journal' AND instr(sql, ?1) > 0",
-        (f"({KINDS})", f"({MORE_KINDS})"),
-    )
-    if replaced.rowcount != 1:
-        raise errors.DatabaseFailed(reason="its journal has another constraint than the migrations gave it")
-    # Each connection reads the schema again if its version has changed.
-    version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-    connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
 
 
 def _create_run() -> None:
