@@ -1,0 +1,60 @@
+"""Thirty-two clients for minutes: no error, and the daemon's memory, threads and descriptors stay what they are."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.load import mixed, process_size
+from tests.load.figures import report
+from tests.load.process_size import growth, sampled, size_of
+from tests.load.processes import run_all
+from tests.load.sizes import at_sizes
+from tests.support import store_files
+from tests.support.daemon import Daemon
+from tests.support.waiting import WITHIN, wait_for
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not process_size.AVAILABLE, reason="it looks into /proc"),
+]
+
+SECONDS = 600
+PROCESSES, THREADS = 4, 8  # 32 clients
+SAMPLES = 120
+MIB = 1024 * 1024
+MARGIN = 8 * MIB  # memory by which the last third may be above the third before: allocators give back late
+FEW = 8  # threads or descriptors by which it may be above
+
+
+@at_sizes("seconds", SECONDS, small=5)
+def test_thirty_two_clients_cause_no_error_and_no_growth(
+    seconds: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = Daemon.start(tmp_path / "home")
+    try:
+        mixed.prepare(daemon.url, daemon.token)
+        with sampled(daemon.process.pid, seconds / SAMPLES) as samples:
+            arguments = [(number, THREADS, seconds, daemon.url, daemon.token) for number in range(PROCESSES)]
+            done = run_all(mixed.work, arguments, within=seconds + WITHIN)
+        most = max(each.descriptors for each in samples)
+        wait_for(lambda: size_of(daemon.process.pid).descriptors <= most - PROCESSES * THREADS, "the connections' end")
+    finally:
+        stopped = daemon.stop()
+    calls: Counter[str] = sum((each for each, _ in done), Counter())
+    errors = [error for _, some in done for error in some]
+    assert not errors, errors[0]
+    assert stopped == 0
+    store_files.check(tmp_path / "home")
+    grown, last = growth(samples), samples[-len(samples) // 10]  # while all clients work
+    report(
+        capsys,
+        f"{PROCESSES * THREADS} clients, {seconds} s, {sum(calls.values())} calls without an error: memory"
+        f" {max(each.memory for each in samples) / MIB:.0f} MiB at most, {last.memory / MIB:.0f} MiB at the end"
+        f" ({grown.memory / MIB:+.1f} MiB in the last third), {last.threads} threads ({grown.threads:+}),"
+        f" {last.descriptors} descriptors ({grown.descriptors:+})",
+    )
+    assert grown.threads <= FEW
+    assert grown.descriptors <= FEW
+    if seconds == SECONDS:  # earlier, pools and caches are still filling
+        assert grown.memory <= MARGIN
