@@ -19,7 +19,7 @@
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
-    │                                  PipelineChanged  OpInUse  PathExists
+    │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -640,6 +640,16 @@ class StoreInUse(Conflict):
     message = "{what} is in use by {holder}"
     hint = "one daemon at a time: stop the other one, or give another --db, --saver or OPSTORE_HOME"
     python = "one at a time: close() the earlier server, or pass another saver and db_url"
+
+
+class CollectionHeld(Conflict):
+    message = "nothing is collected now: {reason}"
+    hint = "when it has ended: opstore gc"
+    python = "when it has ended: client.collect_garbage()"
+
+
+class CollectionRefused(Conflict):
+    message = "nothing is collected here: {reason}"
 
 
 class NumbersExhausted(Conflict):

@@ -7,9 +7,10 @@ caller must not conclude from an open file that its bytes are the right ones.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar, NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.savers.collection_lock import CollectionLock
 from opstore_daemon.savers.identity import StorageIdentity
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
@@ -79,12 +80,29 @@ class Draft(ABC):
         """Close the file. The bytes stay, and the draft can be reopened. Closing twice is allowed."""
 
 
+class Trashed(NamedTuple):
+    """A blob in the trash: its digest, its size in bytes, and when it was moved there (seconds since the epoch)."""
+
+    digest: Digest
+    size: int
+    trashed_at: float
+
+
 class BaseSaver(StorageIdentity, ABC):
     """Immutable bytes by digest, and the drafts that become them.
 
     Many threads may call its methods at once. Failures raise StorageFull if there is no space left, else
     StorageFailed; an invalid digest raises InvalidDigest, an invalid upload id ValueError.
     """
+
+    outlives_process: ClassVar[bool] = True
+    """Whether the blobs are still there after the end of the process. With a database in memory, nothing that outlives
+    it is ever collected."""
+
+    @property
+    @abstractmethod
+    def collection_lock(self) -> CollectionLock:
+        """The lock that keeps collectors away from this storage, also those of other processes that can see it."""
 
     @abstractmethod
     def draft(self, upload: str) -> Draft:
@@ -136,11 +154,27 @@ class BaseSaver(StorageIdentity, ABC):
 
     @abstractmethod
     def delete(self, digest: Digest) -> None:
-        """Delete the blob; does nothing if there is none. After a power failure it may be back."""
+        """Delete the blob for good; does nothing if there is none. After a power failure it may be back."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Digest]:
         """Yield each digest once, in any order. Blobs published or deleted meanwhile may or may not be included."""
+
+    @abstractmethod
+    def trash(self, digest: Digest) -> None:
+        """Move the blob to the trash, where it is no blob any more; does nothing if there is none.
+
+        It replaces an earlier blob of that digest in the trash. After a power failure it may be a blob again.
+        Publishing the same bytes again leaves the trash as it is.
+        """
+
+    @abstractmethod
+    def trashed(self) -> Iterator[Trashed]:
+        """Return what is in the trash, in any order. What is moved there or purged meanwhile may be missing."""
+
+    @abstractmethod
+    def purge(self, digest: Digest) -> None:
+        """Delete the bytes in the trash for good; does nothing if there are none. Never touches a blob."""
 
     def free(self) -> int | None:
         """Return roughly how many bytes can still be stored, None if unknown; they may still not fit."""

@@ -1,4 +1,7 @@
-"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload> on one file system, lock, store-id, position."""
+"""A saver in a folder: blobs/ab/<64 hex digits>, staging/<upload> and trash/<64 hex digits> on one file system.
+
+Beside them are the files lock, store-id, position and collect.lock.
+"""
 
 import io
 import os
@@ -12,8 +15,9 @@ from typing import Any, BinaryIO
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
-from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
-from opstore_daemon.savers.file_draft import BlobDirectory, FileDraft, reopen, temp_name
+from opstore_daemon.savers.base import BaseSaver, Draft, Trashed, check_upload, is_upload
+from opstore_daemon.savers.collection_lock import FolderCollectionLock
+from opstore_daemon.savers.file_draft import SPARE, BlobDirectory, FileDraft, reopen, temp_name
 from opstore_daemon.savers.folder_identity import FolderIdentity
 from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
@@ -33,8 +37,10 @@ class FileSaver(BaseSaver):
         self.root = Path(root_path).absolute()
         self._blobs = self.root / "blobs"
         self._staging = self.root / "staging"
+        self._trash = self.root / "trash"
         self._directory, self._pipes = BlobDirectory(self._blobs), Pipes()
         self._identity = FolderIdentity(self.root)
+        self._collection_lock = FolderCollectionLock(self.root)
         with translated("making the store's folders"):
             self._make_folders()
 
@@ -48,7 +54,9 @@ class FileSaver(BaseSaver):
 
     def drafts(self) -> Iterator[str]:
         with translated("listing the drafts"):
-            return iter([name for name in os.listdir(self._staging) if is_upload(name)])
+            # With those of which a crash left nothing but a second name.
+            names = {name.removesuffix(SPARE) for name in os.listdir(self._staging)}
+        return iter([name for name in names if is_upload(name)])
 
     def staged_size(self, upload: str) -> int:
         path = self._staging / check_upload(upload)
@@ -100,6 +108,29 @@ class FileSaver(BaseSaver):
                 if name.startswith(folder):
                     yield Digest(PREFIX + name)
 
+    @property
+    def collection_lock(self) -> FolderCollectionLock:
+        return self._collection_lock
+
+    def trash(self, digest: Digest) -> None:
+        path, target = self._directory.path_of(digest), self._in_trash(digest)
+        with translated("moving a blob to the trash"), suppress(FileNotFoundError):
+            # First: rename(2) does nothing if both are names of one file, as after a second publish of one draft.
+            posix.unlink(target)
+            os.rename(path, target)
+            with suppress(OSError):  # it is purged earlier then
+                os.utime(target)
+
+    def trashed(self) -> Iterator[Trashed]:
+        for name in _names(self._trash, _BLOB, _is_file, "listing the trash"):
+            with translated("looking at the trash"), suppress(FileNotFoundError):
+                found = os.lstat(self._trash / name)
+                yield Trashed(Digest(PREFIX + name), found.st_size, found.st_mtime)
+
+    def purge(self, digest: Digest) -> None:
+        with translated("purging the trash"):
+            posix.unlink(self._in_trash(digest))
+
     def free(self) -> int | None:
         with translated("asking for the free space"):
             room = os.statvfs(self.root)
@@ -124,6 +155,7 @@ class FileSaver(BaseSaver):
 
     def claim(self, store_id: str) -> None:
         self._identity.claim(store_id)
+        self._collection_lock.make()
 
     def position(self) -> int:
         return self._identity.position()
@@ -136,11 +168,14 @@ class FileSaver(BaseSaver):
         for folder in reversed(missing):
             posix.make_folder(folder)
             posix.sync_folder(folder.parent)
-        for folder in (self._blobs, self._staging):
+        for folder in (self._blobs, self._staging, self._trash):
             posix.make_folder(folder)
             with posix.opened_folder(folder):  # refuses links and files: renames must stay on one disk
                 pass
         posix.sync_folder(self.root)
+
+    def _in_trash(self, digest: Digest) -> Path:
+        return self._trash / Digest.parse(digest).hex
 
     def _stat(self, digest: Digest) -> os.stat_result:
         path = self._directory.path_of(digest)
@@ -163,8 +198,13 @@ class _BlobFile(io.FileIO):
             return super().readall()
 
 
-def _names(folder: Path, legal: re.Pattern[str], is_ours: Callable[["os.DirEntry[str]"], bool]) -> list[str]:
-    with translated("listing the blobs"), os.scandir(folder) as entries:
+def _names(
+    folder: Path,
+    legal: re.Pattern[str],
+    is_ours: Callable[["os.DirEntry[str]"], bool],
+    doing: str = "listing the blobs",
+) -> list[str]:
+    with translated(doing), os.scandir(folder) as entries:
         return [entry.name for entry in entries if legal.fullmatch(entry.name) and is_ours(entry)]
 
 

@@ -17,6 +17,8 @@ from opstore_daemon.savers.posix import translated
 from opstore_daemon.system import full_disk
 from opstore_daemon.system.writeback import WriteBack
 
+SPARE = ".spare"
+
 
 class BlobDirectory:
     """The folders of the blobs, one for each first two digits."""
@@ -171,7 +173,7 @@ class FileDraft(Draft):
 
 def temp_name(path: Path) -> Path:
     """Return the path of a draft's second name or copy, which is about to replace a blob."""
-    return path.with_suffix(".spare")
+    return path.with_suffix(SPARE)
 
 
 def _is_sealed(found: os.stat_result) -> bool:

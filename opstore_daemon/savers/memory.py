@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.savers.base import BaseSaver, Draft, check_upload
+from opstore_daemon.savers.base import BaseSaver, Draft, Trashed, check_upload
+from opstore_daemon.savers.collection_lock import ProcessCollectionLock
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 
 
@@ -28,14 +29,17 @@ class _Blob:
 
 
 class MemorySaver(BaseSaver):
-    """Blobs and drafts in two dictionaries. A draft survives close(), as in a durable saver."""
+    """Blobs, drafts and the trash in dictionaries. A draft survives close(), as in a durable saver."""
 
     carries_id = True
+    outlives_process = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._staging: dict[str, _Staged] = {}
         self._blobs: dict[Digest, _Blob] = {}
+        self._trash: dict[Digest, Trashed] = {}
+        self._collection_lock = ProcessCollectionLock()
         self._store_id: str | None = None
         self._position = 0
         self._acquired = False
@@ -78,6 +82,26 @@ class MemorySaver(BaseSaver):
     def __iter__(self) -> Iterator[Digest]:
         with self._lock:
             return iter(list(self._blobs))
+
+    @property
+    def collection_lock(self) -> ProcessCollectionLock:
+        return self._collection_lock
+
+    def trash(self, digest: Digest) -> None:
+        Digest.parse(digest)
+        with self._lock:
+            blob = self._blobs.pop(digest, None)
+            if blob is not None:
+                self._trash[digest] = Trashed(digest, len(blob.data), time.time())
+
+    def trashed(self) -> Iterator[Trashed]:
+        with self._lock:
+            return iter(list(self._trash.values()))
+
+    def purge(self, digest: Digest) -> None:
+        Digest.parse(digest)
+        with self._lock:
+            self._trash.pop(digest, None)
 
     def place(self) -> str:
         return "memory:"

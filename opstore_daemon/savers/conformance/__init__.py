@@ -5,7 +5,7 @@
         def reopen(self, saver): ...                   # the same place, as after a restart of the process
         def raw_read(self, saver, digest): ...         # the bytes that are stored, or None
         def raw_write(self, saver, digest, data): ...  # replace them by other bytes
-        def leftovers(self, saver): ...                # how many things are neither a blob nor a draft
+        def leftovers(self, saver): ...                # how many things are neither a blob nor a draft nor in the trash
 
 The raw hooks bypass the saver: a saver whose reads and writes are wrong in the same way would pass otherwise. After
 each test its drafts are discarded, and there must be no leftovers except the files that acquire() and claim() created.
@@ -18,6 +18,7 @@ import pytest
 
 from opstore_daemon.savers.base import BaseSaver
 from opstore_daemon.savers.conformance.blobs import BlobConformance
+from opstore_daemon.savers.conformance.collection import CollectionConformance
 from opstore_daemon.savers.conformance.common import SaverHooks
 from opstore_daemon.savers.conformance.drafts import DraftConformance
 from opstore_daemon.savers.conformance.ownership import OwnershipConformance
@@ -26,7 +27,9 @@ from opstore_daemon.savers.conformance.publishing import PublishConformance
 __all__ = ["SaverConformance", "SaverHooks"]
 
 
-class SaverConformance(DraftConformance, PublishConformance, BlobConformance, OwnershipConformance):
+class SaverConformance(
+    DraftConformance, PublishConformance, BlobConformance, CollectionConformance, OwnershipConformance
+):
     """All conformance tests. Inherit from this class and supply the hooks."""
 
     @pytest.fixture
@@ -41,7 +44,7 @@ class SaverConformance(DraftConformance, PublishConformance, BlobConformance, Ow
     def check_leftovers(self, saver: BaseSaver) -> None:
         """Check that only blobs are left once the drafts are discarded, and what says whose they are."""
         expected = self.identity_files
-        assert self.leftovers(saver) == expected, "neither a blob nor a draft"
+        assert self.leftovers(saver) == expected, "neither a blob nor a draft nor in the trash"
         for upload in list(saver.drafts()):
             saver.discard(upload)
         assert list(saver.drafts()) == [], "a draft is still there after its discard"

@@ -89,6 +89,9 @@ def all_at_once(jobs: list[Callable[[], object]]) -> list[BaseException]:
 class SaverHooks(ABC):
     """What a saver supplies to be tested."""
 
+    identity_files = 0
+    """How many of the leftovers are the locks, the store id and the position of the saver under test."""
+
     @abstractmethod
     def make_saver(self) -> BaseSaver:
         """Return an empty saver."""
@@ -107,4 +110,4 @@ class SaverHooks(ABC):
 
     @abstractmethod
     def leftovers(self, saver: BaseSaver) -> int:
-        """Return how many things are neither a blob nor a draft."""
+        """Return how many things are neither a blob nor a draft, and not in the trash."""

@@ -15,9 +15,6 @@ STORE, OTHER_STORE = "00112233445566778899aabbccddeeff", "f" * 32
 class OwnershipConformance(SaverHooks):
     """What a saver promises about its user and its store, if it `carries_id`."""
 
-    identity_files = 0
-    """How many of the leftovers are the lock, the store id and the position of the saver under test."""
-
     def _use(self, saver: BaseSaver) -> BaseSaver:
         """Acquire the saver, as a server does first."""
         saver.acquire()

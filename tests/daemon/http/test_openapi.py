@@ -344,7 +344,7 @@ AT_THE_START = {
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
-TO_NOBODY = {"ConnectionLost"}  # the client has gone
+TO_NOBODY = {"ConnectionLost", "CollectionHeld"}  # the client has gone; no route collects yet
 
 
 def raised() -> set[str]:

@@ -337,3 +337,21 @@ def test_received_bytes_that_do_not_fit_are_dropped_and_later_ones_do_not_replac
         receive(draft, DATA[7:])
         draft.publish(DIGEST)
     assert get(saver) == DATA
+
+
+def test_the_trash_counts_from_the_collection(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    os.utime(root / BLOB, (1, 1))
+    saver.trash(DIGEST)
+    (trashed,) = saver.trashed()
+    assert trashed.trashed_at > 1_000_000_000
+
+
+def test_a_full_disk_leaves_a_blob_that_it_cannot_move_to_the_trash(
+    saver: FileSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(saver)
+    monkeypatch.setattr(os, "rename", fails(errno.ENOSPC))
+    with pytest.raises(errors.StorageFull, match="while moving a blob to the trash"):
+        saver.trash(DIGEST)
+    assert (get(saver), list(saver.trashed())) == (DATA, [])

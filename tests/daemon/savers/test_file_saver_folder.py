@@ -21,7 +21,9 @@ def test_only_the_owner_can_read_folders_drafts_and_blobs(root: Path, saver: Fil
         assert mode(root / "staging" / UPLOAD) == 0o600
         draft.publish(DIGEST)
     assert mode(root / BLOB) == 0o400
-    assert {mode(path) for path in (root, root / "staging", root / "blobs", (root / BLOB).parent)} == {0o700}
+    assert {mode(path) for path in (root, root / "staging", root / "blobs", root / "trash", (root / BLOB).parent)} == {
+        0o700
+    }
 
 
 @pytest.mark.parametrize("plant", [lambda path, to: path.symlink_to(to), lambda path, to: os.mkfifo(path)])
@@ -42,7 +44,7 @@ def test_planted_files_are_neither_read_nor_written(
     assert (get(saver), list(saver), outside.read_bytes()) == (DATA, [DIGEST], b"outside")
 
 
-@pytest.mark.parametrize("folder", ["blobs", "staging", BLOB.parent])
+@pytest.mark.parametrize("folder", ["blobs", "staging", "trash", BLOB.parent])
 def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path, root: Path, folder: str) -> None:
     (root / folder).parent.mkdir(parents=True)
     (tmp_path / "outside").mkdir()
@@ -91,3 +93,19 @@ def test_opening_a_pipe_in_place_of_a_blob_does_not_block(tmp_path: Path) -> Non
     os.mkfifo(saver.root / BLOB)
     with pytest.raises(errors.StorageFailed):
         saver.open(DIGEST)
+
+
+def test_the_second_name_of_a_lost_draft_counts_as_a_draft(saver: FileSaver, root: Path) -> None:
+    (root / "staging" / f"{UPLOAD}.spare").touch()
+    assert (list(saver.drafts()), saver.staged_size(UPLOAD)) == ([UPLOAD], 0)
+    saver.discard(UPLOAD)
+    assert list((root / "staging").iterdir()) == []
+
+
+def test_strangers_in_the_trash_are_not_listed(saver: FileSaver, root: Path, tmp_path: Path) -> None:
+    put(saver)
+    saver.trash(DIGEST)
+    (root / "trash" / "notes.txt").touch()
+    (root / "trash" / ("0" * 64)).mkdir()
+    (root / "trash" / ("1" * 64)).symlink_to(tmp_path)
+    assert [each.digest for each in saver.trashed()] == [DIGEST]

@@ -8,10 +8,10 @@ import pytest
 
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.savers.conformance import SaverConformance
-from tests.daemon.savers import broken_blobs, broken_drafts
+from tests.daemon.savers import broken_blobs, broken_collection, broken_drafts
 from tests.daemon.savers.joined import FileSaverJoins, MemorySaverJoins
 
-SABOTEURS = broken_drafts.SABOTEURS | broken_blobs.SABOTEURS
+SABOTEURS = broken_drafts.SABOTEURS | broken_blobs.SABOTEURS | broken_collection.SABOTEURS
 TESTS = sorted(name for name in dir(SaverConformance) if name.startswith("test_"))
 
 

@@ -19,6 +19,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.savers.base import Draft
+from opstore_daemon.savers.collection_lock import CollectionLock
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 from tests.support.random_bytes import random_bytes
@@ -517,6 +518,19 @@ class Plain(BaseSaver):
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(self.inner)
+
+    @property
+    def collection_lock(self) -> CollectionLock:
+        return self.inner.collection_lock
+
+    def trash(self, digest: Digest) -> None:
+        self.inner.trash(digest)
+
+    def trashed(self):  # type: ignore[no-untyped-def]
+        return self.inner.trashed()
+
+    def purge(self, digest: Digest) -> None:
+        self.inner.purge(digest)
 
 
 def test_a_saver_that_knows_nothing_of_ids_works(place: Place) -> None:
