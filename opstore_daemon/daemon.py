@@ -190,13 +190,18 @@ def report_bug(failure: Exception) -> int:
 
 
 class CurrentSchema(msgspec.Struct, frozen=True):
-    """The schema of the database, None if it has none, and the one that this release needs."""
+    """The schema of the database, None if it has none, and the one that this release needs.
+
+    `release` is the later release that made or upgraded a schema that is too new for this one; None if none is known.
+    """
 
     schema: str | None
     needed: str
+    release: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.schema or 'none'} (this opstore needs {self.needed})"
+        of_release = f"; opstore {self.release} or later reads it" if self.release else ""
+        return f"{self.schema or 'none'} (this opstore needs {self.needed}{of_release})"
 
 
 class UpgradedSchema(msgspec.Struct, frozen=True):
@@ -234,7 +239,8 @@ def current(config: Config) -> CurrentSchema:
     """Return the database's schema and the one that this release needs."""
     with keeping_wal(path_of(config.db_url)), closing(Database(config.db_url)) as database:
         migrate = Migrate(database)
-        return CurrentSchema(_revision(database, migrate), migrate.head())
+        schema = _revision(database, migrate)
+        return CurrentSchema(schema, migrate.head(), migrate.release_needed(schema))
 
 
 def _revision(database: Database, migrate: Migrate) -> str | None:

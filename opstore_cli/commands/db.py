@@ -29,7 +29,9 @@ def upgrade(session: Session, database: str | None) -> None:
       opstore db upgrade
       opstore db upgrade --db sqlite:////srv/opstore/opstore.db
 
-    You rarely need this: the daemon upgrades its database when it starts.
+    You rarely need this: the daemon upgrades its database when it starts. The
+    backup is opstore.db.before-NEW-at-OLD beside the database, with the numbers of
+    the schemas; opstore never deletes it.
     """
     _execute(session, "upgrade", database)
 

@@ -15,7 +15,7 @@ WAL_BUG_FIXED = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
 # SQLite's words for a damaged file (sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB).
 _DAMAGED = ("malformed", "not a database")
 
-_CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+)\)")
+_CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+?)(?:; opstore (\S+) or later reads it)?\)")
 
 
 def sqlite(_machine: Machine) -> Result:
@@ -50,14 +50,13 @@ def schema(machine: Machine) -> Result | None:
     if ran.returncode != 0 or report is None:
         reason = _reason(ran.stderr)
         return problem(f"{path} can't be read: {reason}", _advice(reason, path))
-    current, needed = report.groups()
+    current, needed, release = report.groups()
     if current == "none":
         created = ok(f"{path} has no schema yet: a daemon creates it when it starts")
         return _lost(machine, f"{path} is empty") or created
     if not current.isdecimal() or current > needed:
-        return problem(
-            f"{path} has the schema {current}, which this opstore ({needed}) does not know", "update opstore"
-        )
+        unknown = f"{path} has the schema {current}, which this opstore ({needed}) does not know"
+        return problem(unknown, f"install opstore {release} or later" if release else "update opstore")
     if current < needed:
         return ok(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
     return ok(f"{path} has the schema {current}")

@@ -21,6 +21,8 @@ def back_up(database: Path, backup: Path) -> None:
         with closing(sqlite3.connect(database)) as source:
             _check_room(source, database)
             new.unlink(missing_ok=True)
+            # SQLite would create it for everybody, if the umask of the program allows that.
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(new)) as target:
                 source.backup(target)
         with open(new, "rb") as copy:

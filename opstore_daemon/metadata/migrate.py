@@ -4,6 +4,7 @@ A new database gets the current tables. An older one is upgraded by Alembic, whi
 tenth of a second, which every start of the daemon would take longer.
 """
 
+import re
 from pathlib import Path
 
 from sqlalchemy import (
@@ -21,12 +22,13 @@ from sqlalchemy import (
 
 from opstore_daemon.metadata.backup import back_up
 from opstore_daemon.metadata.connections import Connections
-from opstore_daemon.metadata.identity import new_row
+from opstore_daemon.metadata.identity import new_row, newer_release
 from opstore_daemon.metadata.tables import Base, Counter, StoreIdentity
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
 FOLDER = Path(__file__).parent / "migrations"
+_SHOWN = re.compile(r"\w{1,32}", re.ASCII)  # a revision of ours, or of a later release
 # The table in which Alembic keeps the revision, as Alembic creates it.
 REVISION = Table(
     "alembic_version",
@@ -59,9 +61,21 @@ class Migrate:
     def check(self) -> str | None:
         """Return the database's revision, as `current` does; raise SchemaTooNew if this release does not know it."""
         current = self.current()
-        if current not in (None, *_revisions()):
-            raise errors.SchemaTooNew(found=current, known=self.head())
+        if self._is_unknown(current):
+            release = self.release_needed(current)
+            advice = f"install opstore {release} or later" if release else "update opstore"
+            raise errors.SchemaTooNew(found=current, known=self.head(), release=release, advice=advice)
         return current
+
+    def release_needed(self, revision: str | None) -> str | None:
+        """Return the later release that reads a database of this revision; None if this one does, or none is known."""
+        if not self._is_unknown(revision):
+            return None
+        with self._database.read() as connection:
+            return newer_release(connection)
+
+    def _is_unknown(self, revision: str | None) -> bool:
+        return revision not in (None, *_revisions())
 
     def upgrade(self, store_id: str | None = None) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
@@ -112,7 +126,9 @@ def _revisions() -> list[str]:
 def _revision_of(connection: Connection) -> str | None:
     if not inspect(connection).has_table(REVISION.name):
         return None
-    return connection.execute(select(REVISION.c.version_num)).scalar_one_or_none()
+    found = connection.execute(select(REVISION.c.version_num)).scalar_one_or_none()
+    # SQLite takes a value of any type and length there.
+    return found if found is None or (isinstance(found, str) and _SHOWN.fullmatch(found)) else "unknown"
 
 
 def _create(connection: Connection, revision: str, store_id: str | None) -> None:

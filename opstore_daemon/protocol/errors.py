@@ -863,8 +863,10 @@ class OutcomeUnknown(Unavailable):
 
 
 class SchemaTooNew(Unavailable):
+    """`release` is the opstore that made or upgraded the schema; None if the database does not say so."""
+
     message = "the database has the schema {found}, which is newer than this opstore ({known})"
-    hint = "update opstore"
+    hint = "{advice}"
 
 
 class DatabaseLost(Unavailable):

@@ -336,14 +336,25 @@ def test_the_current_schema_is_no_finding(user: User) -> None:
     assert (found.ok, found.found) == (True, f"{user.home}/opstore.db has the schema {HEAD}")
 
 
-@pytest.mark.parametrize("revision", ["0999", "abcdef"])
-def test_an_unknown_schema_is_a_finding(user: User, revision: str) -> None:
+@pytest.mark.parametrize(
+    ("revision", "release", "advice"),
+    [
+        ("0999", "12.1.0", "install opstore 12.1.0 or later"),
+        ("abcdef", None, "update opstore"),
+        ("\x1b[2J", "12.1.0 or later; rm", "update opstore"),
+    ],
+)
+def test_an_unknown_schema_is_a_finding_with_the_release_to_install(
+    user: User, revision: str, release: str | None, advice: str
+) -> None:
     user.make_home()
     schema(user, HEAD)
     with closing(sqlite3.connect(user.home / "opstore.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
-    said = f"//data/opstore.db has the schema {revision}, which this opstore ({HEAD}) does not know"
-    assert user.wrong() == {"schema": (said, "update opstore")}
+        connection.execute("UPDATE store SET release = ?", [release])
+    shown = revision if revision.isalnum() else "unknown"
+    said = f"//data/opstore.db has the schema {shown}, which this opstore ({HEAD}) does not know"
+    assert user.wrong() == {"schema": (said, advice)}
 
 
 def test_a_file_that_is_not_a_database_is_a_finding(user: User) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import warnings
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -30,7 +30,7 @@ from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import MemorySaver
 from tests.support.faults import fails, record_names, refuse_folder_sync
 from tests.support.new_run import new_run
-from tests.support.schema import HEAD, create_older, turn_older
+from tests.support.schema import HEAD, create_older, described, turn_older
 
 LATER = '''
 """A later schema, for the tests."""
@@ -61,36 +61,6 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schemas:
         monkeypatch.setattr(migrate, "FOLDER", folder)
 
     return later
-
-
-def described(database: Database) -> dict[str, Any]:
-    """All that SQLite knows of the tables, apart from the order in which it was told."""
-    with database.read() as connection, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Skipped unsupported reflection", SAWarning)
-        look = inspect(connection)
-        found: dict[str, Any] = {}
-        for table in set(look.get_table_names()) - {"alembic_version"}:
-            rows = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
-            found[table] = {
-                "columns": [(row[1], row[2], row[3], row[4], row[5]) for row in rows],
-                "checks": {(check["name"], check["sqltext"]) for check in look.get_check_constraints(table)},
-                "uniques": {(unique["name"], *unique["column_names"]) for unique in look.get_unique_constraints(table)},
-                "keys": {
-                    # SQLAlchemy does not read the name of a key that was added with its column.
-                    (
-                        key["name"] or f"fk_{table}_{key['constrained_columns'][0]}",
-                        *key["constrained_columns"],
-                        key["referred_table"],
-                    )
-                    for key in look.get_foreign_keys(table)
-                },
-            }
-        # Expression and partial indexes are compared by their text: no reflection tells all of them.
-        indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        found["indexes"] = {
-            name: sql.lower().replace('"', "").replace(" ", "") for name, sql in connection.exec_driver_sql(indexes)
-        }
-        return found
 
 
 def revision_in(path: Path) -> str:
@@ -227,6 +197,53 @@ def test_a_newer_schema_is_refused_and_unchanged(database: Database) -> None:
     assert backups_of(database) == []
 
 
+RELEASES = [
+    ("12.1.0", "install opstore 12.1.0 or later"),
+    ("1.0.0rc1", "install opstore 1.0.0rc1 or later"),
+    *((value, "update opstore") for value in (None, __version__, "0.0.1", "", "nonsense", "9" * 40, "9." * 500_000)),
+    *(
+        (value, "update opstore")
+        for value in ("12.1.0; rm -rf ~", "\x1b[2J", "१.२.३", "12.1.0\n", 12, 1e300, b"12.1.0")
+    ),
+]
+
+
+@pytest.mark.parametrize(("release", "advice"), RELEASES, ids=range(len(RELEASES)))
+def test_a_newer_schema_names_the_release_that_made_it_if_that_is_one(
+    database: Database, release: object, advice: str
+) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+        connection.exec_driver_sql("UPDATE store SET release = ?", (release,))
+    with pytest.raises(errors.SchemaTooNew) as refused:
+        Migrate(database).upgrade()
+    assert refused.value.advice == advice
+    named = release if advice != "update opstore" else None
+    assert (refused.value.details["release"], Migrate(database).release_needed("0999")) == (named, named)
+    assert Migrate(database).release_needed(HEAD) is None, "this release reads it"
+
+
+@pytest.mark.parametrize(
+    "later", ["DROP TABLE store", "ALTER TABLE store RENAME COLUMN release TO made_by", "DELETE FROM store"]
+)
+def test_a_newer_schema_that_names_no_release_as_ours_does_is_refused_the_same(database: Database, later: str) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+        connection.exec_driver_sql(later)
+    with pytest.raises(errors.SchemaTooNew) as refused:
+        Migrate(database).check()
+    assert refused.value.advice == "update opstore"
+
+
+@pytest.mark.parametrize("revision", ["\x1b[2J", "9" * 100_000, "0999 ", "", 1.5, b"0999"])
+def test_a_revision_that_nobody_can_read_is_called_unknown(database: Database, revision: object) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(errors.SchemaTooNew) as refused:
+        Migrate(database).check()
+    assert refused.value.details["found"] == "unknown"
+
+
 def test_an_older_schema_is_upgraded_after_a_backup(database: Database, release: Schemas) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
@@ -255,6 +272,18 @@ def test_a_backup_is_on_the_disk_with_its_name_before_the_upgrade(
     log = record_names(monkeypatch, "fsync", "replace")
     assert Migrate(database).upgrade() is not None
     assert log == ["fsync", "replace", "fsync folder"]
+
+
+def test_a_backup_is_for_the_owner_of_the_database_only(database: Database, release: Schemas) -> None:
+    """A program that opens a store in process has a umask of its own."""
+    release("pass")
+    before = os.umask(0o022)
+    try:
+        backup = Migrate(database).upgrade()
+    finally:
+        os.umask(before)
+    assert backup is not None
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EPERM])

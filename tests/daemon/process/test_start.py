@@ -274,20 +274,29 @@ def test_the_schema_can_be_shown_while_a_daemon_runs(daemon: Daemon) -> None:
     assert run(daemon.home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
 
 
-def test_a_newer_schema_is_refused_with_both_revisions(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("release", "advice", "reads"),
+    [("12.1.0", "install opstore 12.1.0 or later", "; opstore 12.1.0 or later reads it"), (None, "update opstore", "")],
+)
+def test_a_newer_schema_is_refused_with_both_revisions_and_its_release(
+    start: Start, release: str | None, advice: str, reads: str
+) -> None:
     first = start()
     first.push("pca", b"bytes")
     first.stop()
     connection = sqlite3.connect(first.home / "opstore.db")
     connection.execute("UPDATE alembic_version SET version_num = '0999'")
+    connection.execute("UPDATE store SET release = ?", (release,))
     connection.commit()
     connection.close()
     for arguments in (["serve"], ["db", "upgrade"]):
         refused = run(first.home, *arguments)
         assert refused.returncode == 9
         assert f"the database has the schema 0999, which is newer than this opstore ({HEAD})" in refused.stderr
-        assert "hint: update opstore" in refused.stderr
-    assert run(first.home, "db", "current").stdout == f"0999 (this opstore needs {HEAD})\n"
+        assert f"hint: {advice}\n" in refused.stderr
+    assert run(first.home, "db", "current").stdout == f"0999 (this opstore needs {HEAD}{reads})\n"
+    told = json.loads(run(first.home, "db", "--json", "current").stdout)
+    assert told == {"schema": "0999", "needed": HEAD, "release": release}
     assert not first.runtime_file.exists()
 
 
