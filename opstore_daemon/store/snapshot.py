@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
-    func,
     or_,
     select,
     true,
@@ -24,7 +23,6 @@ from sqlalchemy import (
 from opstore_daemon.metadata.statements import Query
 from opstore_daemon.metadata.tables import (
     Description,
-    Journal,
     Label,
     Link,
     Message,
@@ -147,7 +145,8 @@ class Snapshot:
 def as_of(connection: Connection, text: str | None) -> Snapshot:
     """Return the snapshot of `--as-of`: a position, or a time in RFC 3339; None: the current state.
 
-    A position means the end of its transaction, because the entries of one transaction became visible together.
+    A position means the end of its transaction, because the entries of one transaction became visible together. A time
+    never means a state that has an entry of a later time (journal.last_at).
     Raises InvalidRequest for other text, and for a position after the journal's last one.
     """
     if text is None:
@@ -160,13 +159,8 @@ def as_of(connection: Connection, text: str | None) -> Snapshot:
             raise errors.InvalidRequest(
                 reason=f"position {shown} does not exist: the journal's last position is {last}"
             )
-        at = connection.execute(select(Journal.at).where(Journal.position == position)).scalar()
-        if at is None:
-            return Snapshot(connection, 0)
-        same = select(func.max(Journal.position)).where(Journal.at == at, Journal.position >= position)
-        return Snapshot(connection, connection.execute(same).scalar_one())
-    last_before = select(func.max(Journal.position)).where(Journal.at <= journal.to_microseconds(_time(text)))
-    return Snapshot(connection, connection.execute(last_before).scalar() or 0)
+        return Snapshot(connection, journal.end_of_transaction(connection, position) if position else 0)
+    return Snapshot(connection, journal.last_at(connection, journal.to_microseconds(_time(text))))
 
 
 def _time(text: str) -> datetime:

@@ -44,6 +44,8 @@ class Transactions:
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
         self.database, self.saver = database, saver
         self._clock = clock
+        with database.read() as connection:
+            self._entry_times = journal.EntryTimes(clock, journal.last_time(connection))
         self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
@@ -57,7 +59,8 @@ class Transactions:
         return journal.to_microseconds(self._clock())
 
     def _stamp(self) -> Stamp:
-        return Stamp(self._now(), self._author)
+        """Return what the entries of the caller's transaction share. Call it once in a transaction."""
+        return Stamp(self._entry_times.next(), self._author)
 
     def idempotent(self, request: IdempotentRequest | None) -> Self:
         """Return this store bound to one request: if the request is repeated, its write is not."""

@@ -65,7 +65,7 @@ class Uploads:
 
     def plan(self, size: int | None) -> records.Upload:
         """Return the record of a new upload, for `insert_row` and then `open`."""
-        if self._expired_at < self._now() - TOUCH_INTERVAL:
+        if self._is_old(self._expired_at):
             self.expire()
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
@@ -145,7 +145,7 @@ class Uploads:
 
     def _find(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
-        if touched_at < self._now() - TOUCH_INTERVAL:
+        if self._is_old(touched_at):
             # On a full disk it expires earlier, but its offset can be read and its bytes can be finished.
             with suppress(errors.Unavailable), self._database.write() as connection:
                 _touch(upload=upload, now=self._now()).run(connection)
@@ -318,12 +318,19 @@ class Uploads:
     def expire(self) -> int:
         """Discard uploads that no request has used for RETENTION, at most EXPIRED_AT_ONCE; return how many there were.
 
-        If there may be more, the next new upload continues.
+        If there may be more, the next new upload continues. Whatever the clock says, an upload that receives bytes
+        stays, and one from a time when the clock was ahead expires RETENTION after this call.
         """
+        now = self._now()
         with self._database.read() as connection:
-            expired = _untouched(EXPIRED_AT_ONCE, since=self._now() - RETENTION).run(connection).scalars().all()
-        if len(expired) < EXPIRED_AT_ONCE:
-            self._expired_at = self._now()
+            found = _untouched(EXPIRED_AT_ONCE, since=now - RETENTION).run(connection).scalars().all()
+            ahead = _touched_later(time=now + TOUCH_INTERVAL).run(connection).first() is not None
+        if ahead:
+            with suppress(errors.Unavailable), self._database.write() as connection:
+                _touch_later(time=now + TOUCH_INTERVAL, now=now).run(connection)
+        if len(found) < EXPIRED_AT_ONCE:
+            self._expired_at = now
+        expired = [upload for upload in found if not self._is_receiving(upload)]
         return len(expired) if self._end_all(expired) else 0
 
     def sweep(self, *, drafts: bool = True) -> None:
@@ -348,6 +355,14 @@ class Uploads:
                 with opened.lock:
                     opened.close()
             self._opened.clear()
+
+    def _is_old(self, time: int) -> bool:
+        """Return whether a time is an hour away or more, also after now: the clock may have been set back."""
+        return abs(self._now() - time) > TOUCH_INTERVAL
+
+    def _is_receiving(self, upload: str) -> bool:
+        opened = self._opened.get(upload)
+        return opened is not None and opened.writer is not None
 
     def _row(self, upload: str, owner: str) -> tuple[int | None, int]:
         with self._database.read() as connection:
@@ -392,6 +407,16 @@ def _touch(*, upload: str, now: int) -> Executable:
 @prepared
 def _untouched(limit: int, *, since: int) -> Executable:
     return select(UploadRow.id).where(UploadRow.touched_at < since).limit(limit)
+
+
+@prepared
+def _touched_later(*, time: int) -> Executable:
+    return select(UploadRow.id).where(UploadRow.touched_at > time).limit(1)
+
+
+@prepared
+def _touch_later(*, time: int, now: int) -> Executable:
+    return update(UploadRow).where(UploadRow.touched_at > time).values(touched_at=now)
 
 
 @prepared

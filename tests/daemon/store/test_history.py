@@ -117,8 +117,8 @@ def test_as_of_a_time_means_the_last_entry_at_or_before_it() -> None:
         now += timedelta(hours=1)
         store.push("pca", b"three")
         for time, number in {
-            noon: "1.0.1",
-            noon + moment: "1.0.1",
+            noon: "1.0.0",
+            noon + moment: "1.0.1",  # the clock stood still
             noon + timedelta(hours=1) - moment: "1.0.1",
             noon + timedelta(hours=1): "1.0.2",
         }.items():
