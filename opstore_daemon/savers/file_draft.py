@@ -18,6 +18,7 @@ from opstore_daemon.system import full_disk
 from opstore_daemon.system.writeback import WriteBack
 
 SPARE = ".spare"
+MOST_NAMES = 4  # of a draft's file: in staging/, in blobs/, and those of earlier publications in trash/ and quarantine/
 
 
 class BlobDirectory:
@@ -186,7 +187,7 @@ def reopen(path: Path) -> int:
     # The mode of a sealed file forbids writing.
     flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR
     fd = posix.open_regular(path, flags)
-    if os.fstat(fd).st_nlink > 2:
+    if os.fstat(fd).st_nlink > MOST_NAMES:
         os.close(fd)
         raise OSError(errno.EMLINK, "The file has names that are not ours")
     return fd

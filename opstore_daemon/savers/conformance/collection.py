@@ -68,6 +68,19 @@ class CollectionConformance(SaverHooks):
                 assert DIGEST not in saver
                 assert [each.digest for each in saver.trashed()] == [DIGEST]
 
+    def test_a_draft_whose_blob_was_trashed_can_be_reopened_and_published_again(self, saver: BaseSaver) -> None:
+        with closing(saver.draft(UPLOAD)) as draft:
+            draft.append(DATA)
+            for _ in range(2):
+                draft.publish(DIGEST)
+                saver.trash(DIGEST)
+            draft.publish(DIGEST)
+        reopened = self.reopen(saver)
+        with closing(reopened.draft(UPLOAD)) as draft:
+            assert draft.offset == len(DATA)
+            draft.publish(DIGEST)
+        assert get(reopened) == DATA
+
     def test_an_open_blob_stays_readable_after_it_was_trashed_and_purged(self, saver: BaseSaver) -> None:
         put(saver)
         with saver.open(DIGEST) as file:

@@ -11,6 +11,7 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put
+from opstore_daemon.savers.file_draft import MOST_NAMES
 from tests.daemon.savers.on_disk import BLOB
 from tests.support.file_modes import mode
 
@@ -56,8 +57,8 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path, root: Path, fold
 
 def test_a_draft_with_names_that_are_not_ours_is_refused(saver: FileSaver, tmp_path: Path, root: Path) -> None:
     saver.draft(UPLOAD).close()
-    for name in ("one", "two"):
-        os.link(root / "staging" / UPLOAD, tmp_path / name)
+    for number in range(MOST_NAMES):
+        os.link(root / "staging" / UPLOAD, tmp_path / str(number))
     with pytest.raises(errors.StorageFailed):
         saver.draft(UPLOAD)
 
