@@ -1,7 +1,7 @@
 """`opstore import`: import the content of another store."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ import click
 
 from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.parameters import PathType
+from opstore_cli.console.results import note_counts
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
@@ -24,6 +25,7 @@ def import_() -> None:
     Examples:
       opstore import chariots --db sqlite:///db.sqlite --files ops
       opstore import mlflow --uri http://mlflow.example.com
+      opstore import export /media/stick/churn
     """
 
 
@@ -77,9 +79,32 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
         session.out.write_json(done)
     else:
         counts = ((len(done.created), "version"), (done.links, "link"), (len(done.pipelines), "pipeline"))
-        _note_counts(session, counts, done.unchanged)
+        note_counts(session.out, counts, done.unchanged)
     if done.skipped:
         raise errors.ImportIncomplete(count=len(done.skipped))
+
+
+@command("export", group=import_)
+@click.argument("folder", metavar="DIR", type=PathType(exists=True, file_okay=False, path_type=Path))
+def export(session: Session, folder: Path) -> None:
+    """Import what `opstore export` wrote to DIR. Prints each new version.
+
+    \b
+    Examples:
+      opstore import export /media/stick/churn
+
+    Versions keep their subversions, so nothing is imported twice; the store assigns their version numbers. A line such
+    as pca@1.0.4 -> pca@1.0.0 shows the number in the other store and the one in this store. Bytes are verified before
+    they are stored. A link, a tag or a pipeline that the store has already stays as it is.
+
+    Whatever can't be imported is reported on standard error with the reason, and everything else is imported; the exit
+    code is 2 then.
+    """
+    from opstore_cli.console.deliveries import deliver
+    from opstore_cli.exchange.folder import ExportedBytes, read_export
+
+    content = read_export(folder)
+    deliver(session, session.client(), content, ExportedBytes(folder))
 
 
 @command("mlflow", group=import_)
@@ -119,15 +144,6 @@ def mlflow(session: Session, uri: str, models: Sequence[str], renames: dict[str,
     if session.out.json:
         session.out.write_json(done)
     else:
-        _note_counts(session, ((len(done.created), "version"), (len(done.tags), "tag")), done.unchanged)
+        note_counts(session.out, ((len(done.created), "version"), (len(done.tags), "tag")), done.unchanged)
     if done.skipped:
         raise errors.ImportIncomplete(count=len(done.skipped))
-
-
-def _note_counts(session: Session, counts: Iterable[tuple[int, str]], unchanged: int) -> None:
-    new = ", ".join(_counted(count, noun) for count, noun in counts)
-    session.out.note(f"new: {new}; unchanged: {_counted(unchanged, 'version')}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

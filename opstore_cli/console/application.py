@@ -58,6 +58,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
     "Maintenance": {
+        "copy": ("opstore_cli.commands.copy", "Copy versions to another store, with their links and tags."),
+        "export": ("opstore_cli.commands.export", "Export versions to a folder, with their links and tags."),
         "import": ("opstore_cli.commands.import_", "Import the contents of another store."),
     },
     "The daemon": {

@@ -167,3 +167,13 @@ def report_failures(out: Output, ops: Sequence[str], outcomes: Sequence[object])
     if not_started:
         out.note(f"not started: {', '.join(not_started)}", always=True)
     return failures[0].exit_code if failures else 0
+
+
+def note_counts(out: Output, counts: Iterable[tuple[int, str]], unchanged: int) -> None:
+    """Note how many of each kind are new, and how many versions were there already."""
+    new = ", ".join(_counted(count, noun) for count, noun in counts)
+    out.note(f"new: {new}; unchanged: {_counted(unchanged, 'version')}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -61,6 +61,13 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("blame culprit", (("bisect PIPELINE --good POSITION --run CMD", "finds what broke a pipeline"),)),
         Meaning("dag tree lineage", (("graph PIPELINE", "draws a pipeline with its verdicts"),)),
         Meaning("promote alias stage", (("tag REF TAG", "moves a tag to a version"),)),
+        Meaning(
+            "cp mirror replicate transfer",
+            (
+                ("copy REF --to URL", "copies versions to another store"),
+                ("export REF -d DIR", "writes them to a folder"),
+            ),
+        ),
         Meaning("compare", (("diff REF REF", "compares two versions"), ("show REF", "shows one version"))),
         Meaning("annotate label comment", (("edit REF", "changes the message and labels of a version"),)),
         Meaning(

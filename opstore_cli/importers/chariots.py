@@ -9,8 +9,8 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import LEVEL
 from opstore_cli.client.mixin import ignore
 from opstore_cli.importers.chariots_source import Files, names_in
-from opstore_cli.importers.report import Skipped, report_skipped
 from opstore_cli.output.document import Output
+from opstore_cli.output.skipped import Skipped, report_skipped
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest

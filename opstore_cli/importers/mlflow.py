@@ -13,8 +13,8 @@ from opstore_cli.importers import mlflow_mapping as mapping
 from opstore_cli.importers.mlflow_aliases import AliasImport, MovedTag
 from opstore_cli.importers.mlflow_messages import Model, ModelVersion
 from opstore_cli.importers.mlflow_registry import FilesUnreadable, Registry
-from opstore_cli.importers.report import Skipped, report_skipped
 from opstore_cli.output.document import Output
+from opstore_cli.output.skipped import Skipped, report_skipped
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.records.base import Description, Message

@@ -58,9 +58,11 @@ db current
 config show
 logs -n 0
 import chariots --db nothing
+export pca -d exported -q
 open --print
 token
 login URL
+copy pca --to URL
 logout URL
 completion bash
 doctor --json

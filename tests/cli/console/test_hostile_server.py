@@ -38,10 +38,20 @@ from tests.support.hostile_server import (
 )
 from tests.support.servers import ADMIN_TOKEN, open_server
 
-# No request to a daemon at a URL is a part of these: they are about the local daemon, or start with another store.
+# No request to a daemon at a URL is a part of these, or not only: they are about the local daemon, or another store.
 LOCAL = {
     *("serve", "start", "stop", "restart", "logs", "db upgrade", "db current", "token"),
-    *("completion", "help", "import chariots", "import mlflow", "config show", "config set", "config unset"),
+    *(
+        "completion",
+        "help",
+        "import chariots",
+        "import mlflow",
+        "import export",
+        "copy",
+        "config show",
+        "config set",
+        "config unset",
+    ),
 }
 
 COMMANDS: dict[str, list[str]] = {
@@ -74,6 +84,7 @@ COMMANDS: dict[str, list[str]] = {
     "pipeline list": [],
     "pipeline show": ["churn"],
     "pipeline remove": ["gone"],
+    "export": ["pca@1.0.0", "-d", "out"],
     "status": [],
     "open": ["--print"],
     "login": ["URL"],

@@ -1,0 +1,1 @@
+"""Copies of versions from one store to another."""
