@@ -40,17 +40,19 @@ def check_begin(received: bytes) -> None:
 class BoundedResponse(http.client.HTTPResponse):
     """A response that ends in time.
 
-    Reading raises NotHttp for another protocol, HTTPException after MAX_LINES, and TimeoutError if the server is slower
-    than MIN_RATE: a slow reader of the response does not count.
+    Reading raises NotHttp for another protocol, RemoteDisconnected if the headers are cut off, HTTPException after
+    MAX_LINES, and TimeoutError if the server is slower than MIN_RATE: a slow reader of the response does not count.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self.fp.close()
-        self.fp = _Reader(_Timed(sock.makefile("rb", buffering=0)))
+        self.fp = self._reader = _Reader(_Timed(sock.makefile("rb", buffering=0)))
 
     def begin(self) -> None:
         super().begin()
+        if not self._reader.line_is_empty:  # http.client takes headers that are cut off for all of them
+            raise http.client.RemoteDisconnected("the response ended in its headers")
         lengths = ",".join(self.headers.get_all("Content-Length", [])).split(",")
         if len({length.strip() for length in lengths}) > 1:  # urllib3 would raise, and leave this response open
             raise http.client.HTTPException("the response has two lengths")
@@ -92,9 +94,11 @@ class _Reader(io.BufferedReader):
     """A buffered stream that bounds the lines between two pieces of a body."""
 
     _lines = 0  # bytes
+    line_is_empty = False  # the last line, as after the headers
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(-1 if size is None else size)
+        self.line_is_empty = line in (b"\r\n", b"\n")
         self._lines += len(line)
         if self._lines > MAX_LINES:
             raise http.client.HTTPException("the response has too many headers or trailers")

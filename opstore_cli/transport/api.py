@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, overload
 import msgspec
 
 from opstore_cli.transport import expected, problems
-from opstore_cli.transport.interface import Body, Transport
+from opstore_cli.transport.interface import Body, Response, Transport
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import authors, errors, limits, records, routes
 from opstore_daemon.protocol.references import Selector, is_number, parse_selector
@@ -33,6 +33,7 @@ P = TypeVar("P", bound=Page)
 MAX_RESPONSE = 256 * 1024 * 1024  # bytes of a JSON response: 1000 versions with their messages are less
 MAX_LIST = MAX_RESPONSE  # bytes of all pages of a list, which are held in memory together
 MAX_PAGES = 10_000
+CUT_TRIES = 3  # how often a request is sent whose response is cut off after its headers; others: transport.adapter
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "the server is not an opstore daemon"
@@ -87,12 +88,15 @@ class ApiClient:
             headers["Content-Type"] = routes.JSON
             if data is not None:
                 encoded, headers["Content-Type"] = _form(encoded, data)
-        with self._exchange(method, path, headers, encoded, parameters or {}) as response:
+
+        def read(response: ApiResponse) -> T | None:
             if kind is None:
                 if response.status != HTTPStatus.NO_CONTENT:
                     raise self.unexpected(f"the status {response.status}", f"{method} {path}")
                 return None
             return self._record(response, kind, f"{method} {path}")
+
+        return self._read(read, method, path, headers, encoded, parameters)
 
     def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
@@ -101,10 +105,13 @@ class ApiClient:
         headers = {**_ACCEPT}
         if etag is not None:
             headers["If-None-Match"] = etag
-        with self._exchange("GET", path, headers, parameters=parameters) as response:
+
+        def read(response: ApiResponse) -> tuple[T | None, str | None]:
             if response.status == HTTPStatus.NOT_MODIFIED:
                 return None, etag
             return self._record(response, kind, f"GET {path}"), response.etag
+
+        return self._read(read, "GET", path, headers, parameters=parameters)
 
     def pages(
         self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
@@ -117,18 +124,17 @@ class ApiClient:
             raise errors.InvalidRequest(reason="the limit must be at least 1")
         left, size, cursor = limit, 0, None
         last: expected.Place = ()
+
+        def read(response: ApiResponse) -> tuple[P, int]:
+            page = self._record(response, kind, f"GET {path}", min(MAX_RESPONSE, MAX_LIST - size))
+            return page, response.size
+
         for _ in range(MAX_PAGES):
             rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
             query = {**(parameters or {}), "limit": rows, "cursor": cursor}
-            with self._exchange("GET", path, _ACCEPT, parameters=query) as response:
-                page = self._record(response, kind, f"GET {path}", min(MAX_RESPONSE, MAX_LIST - size))
-                size += response.size
-            if len(page.rows) > rows:
-                raise self.unexpected(f"{len(page.rows)} rows", f"at most {rows} of GET {path}")
-            for row in page.rows:
-                before, last = last, expected.place(row)
-                if last <= before:
-                    raise self.unexpected("rows out of order, or twice", f"GET {path}")
+            page, received = self._read(read, "GET", path, _ACCEPT, parameters=query)
+            size += received
+            last = self._check_rows(page, rows, last, path)
             yield page
             left = None if left is None else left - len(page.rows)
             if page.next_cursor is None or left == 0:
@@ -137,6 +143,16 @@ class ApiClient:
                 raise self.unexpected("an empty page that is not the last", f"GET {path}")
             cursor = page.next_cursor
         raise self.unexpected(f"more than {MAX_PAGES} pages", f"GET {path}")
+
+    def _check_rows(self, page: Page, limit: int, last: expected.Place, path: str) -> expected.Place:
+        """Return the place of the last row, or `last` if there is none; raise UnexpectedResponse for other rows."""
+        if len(page.rows) > limit:
+            raise self.unexpected(f"{len(page.rows)} rows", f"at most {limit} of GET {path}")
+        for row in page.rows:
+            before, last = last, expected.place(row)
+            if last <= before:
+                raise self.unexpected("rows out of order, or twice", f"GET {path}")
+        return last
 
     def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:
         """Append the body to an upload at `offset`, in bytes.
@@ -168,13 +184,16 @@ class ApiClient:
 
     def text(self, path: str, limit: int) -> str:
         """GET a text of at most `limit` bytes of UTF-8."""
-        with self._exchange("GET", path, {"Accept": f"{routes.TEXT}, {routes.PROBLEM}"}) as response:
+
+        def read(response: ApiResponse) -> str:
             try:
                 if response.status != HTTPStatus.OK or response.content_type != routes.TEXT:
                     raise ValueError(f"the status {response.status} and {response.content_type[:100] or 'no'} content")
                 return response.read(limit).decode()
             except ValueError as error:  # also of bytes that are no UTF-8
                 raise self.unexpected(f"something else ({str(error)[:200]})", f"GET {path}") from None
+
+        return self._read(read, "GET", path, {"Accept": f"{routes.TEXT}, {routes.PROBLEM}"})
 
     @contextmanager
     def start(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
@@ -236,6 +255,29 @@ class ApiClient:
             self.transport.warn(records.PickedYanked(op=record.op, version=record.version, reason=record.yank_reason))
         return record
 
+    def _read(
+        self,
+        read: Callable[[ApiResponse], T],
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Send a repeatable request, and again if its response is cut off; return what `read` makes of the response.
+
+        The transport repeats a request without a response; here the headers of one have arrived.
+        """
+        for tries_left in reversed(range(CUT_TRIES)):
+            raw = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
+            try:
+                with self._checked(raw, headers, parameters) as response:
+                    return read(response)
+            except errors.ConnectionLost:
+                if not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
     @contextmanager
     def _exchange(
         self,
@@ -247,6 +289,14 @@ class ApiClient:
     ) -> Iterator[ApiResponse]:
         """Send a request and yield the response, unless it is an error, which is raised."""
         raw = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
+        with self._checked(raw, headers, parameters) as response:
+            yield response
+
+    @contextmanager
+    def _checked(
+        self, raw: Response, headers: Mapping[str, str], parameters: Mapping[str, Any] | None
+    ) -> Iterator[ApiResponse]:
+        """Yield the response and close it, unless it is an error, which is raised."""
         with closing(raw):
             response = ApiResponse(raw)
             not_modified = response.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers

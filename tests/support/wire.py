@@ -14,7 +14,7 @@ from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
 
 
-class _Listening:
+class Listening:
     """A listening socket on loopback with a thread for each connection."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def proof_for(head: bytes, port: int, tokens: Sequence[str]) -> bytes | None:
     return f"HTTP/1.1 200 OK\r\nOpstore-Proof: {given}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-class Stranger(_Listening):
+class Stranger(Listening):
     """A server that is no daemon: it records every byte, and gives the same response to all requests.
 
     It proves that it knows these tokens.
@@ -94,7 +94,7 @@ class Stranger(_Listening):
                     connection.sendall(proof or self._answer)
 
 
-class Wire(_Listening):
+class Wire(Listening):
     """A proxy in front of a daemon that counts bytes and pauses at `stop_up` or `stop_down` of them.
 
     Connections that are made after it paused are forwarded: a test can look at the state without another pause. The
