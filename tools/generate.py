@@ -29,6 +29,7 @@ from opstore_daemon.protocol.records import (
     ops,
     picked,
     pipelines,
+    removals,
     resolutions,
     runs,
     sessions,
@@ -50,6 +51,7 @@ WIDTH = 80  # of the help texts, whatever terminal this runs in
 
 NOUNS = (
     versions,
+    removals,
     tags,
     blobs,
     uploads,

@@ -378,6 +378,9 @@ _FLAGS = (
     "resolved",
     "load",
     "rerun",
+    "all_versions",
+    "force",
+    "dry_run",
 )
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),

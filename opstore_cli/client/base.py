@@ -16,6 +16,7 @@ from opstore_cli.client.links import LinksMixin
 from opstore_cli.client.progress import ProgressOption
 from opstore_cli.client.pulls import PullsMixin
 from opstore_cli.client.pushes import PushesMixin, WarnNotRecorded
+from opstore_cli.client.removals import RemovalsMixin
 from opstore_cli.client.runs import RunsMixin
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
@@ -38,6 +39,7 @@ class BaseOpStoreClient(
     PullsMixin,
     CachedCopiesMixin,
     VersionsMixin,
+    RemovalsMixin,
     CatalogMixin,
     ComparisonMixin,
     LinksMixin,

@@ -25,6 +25,7 @@ from opstore_daemon.protocol.records import (
     LinkState,
     Lock,
     NewBisection,
+    NewRemoval,
     NewRun,
     NewVersion,
     OpRecord,
@@ -32,6 +33,7 @@ from opstore_daemon.protocol.records import (
     PipelineRecord,
     Pushed,
     RecordedRun,
+    Removal,
     Resolution,
     RunRecord,
     RunResult,
@@ -231,6 +233,28 @@ def are_tags(records: Sequence[TagRecord], references: Sequence[Reference], tag:
         len(selected) == len(records) == len({reference.op for reference in references})
         and all(record.tag == tag and is_tag(record, None) for record in records)
         and all(each.op in selected and is_selected(selected[each.op], each) for each in references)
+    )
+
+
+def is_removal(removal: Removal, asked: NewRemoval) -> bool:
+    """Return whether it removes what the references select, and nothing else, and only with `force` what is needed."""
+    whole = {each.op for each in asked.references if each.bare}
+    named = [each for each in asked.references if not each.bare]
+    found = removal.removed
+    return (
+        removal.dry_run == asked.dry_run
+        and (removal.position is None) == asked.dry_run
+        and sorted(removal.ops) == sorted(whole)
+        and len(set(map(str, found))) == len(found)
+        and all(any(is_selected(each, reference) for each in found) for reference in named)
+        and all(
+            each.version is not None
+            and ((asked.all_versions and each.op in whole) or any(is_selected(each, reference) for reference in named))
+            for each in found
+        )
+        and (asked.force or asked.dry_run or removal.broken_count == 0)
+        and len(removal.broken) <= removal.broken_count
+        and all(need.version in found or need.version.op in whole for need in removal.broken)
     )
 
 

@@ -12,7 +12,8 @@
     │                                  PathRefused  PathIsFolder  BisectionRefused
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  NotBroken  (exit 3: NothingKnown  BadEndUntested)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
-    ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
+    ├── NotFound             exit 4    OpNotFound  VersionNotFound  VersionRemoved  NoVersionYet  NotStored
+    │                                  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
     │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
     │                                  PipelineNotSaved  PathNotFound
@@ -20,6 +21,7 @@
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
     │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
+    │                                  SubversionsRemoved  StillNeeded  OpHasVersions  OpInPipeline
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -422,6 +424,18 @@ class OpNotFound(NotFound):
         name = self.details.get("op")
         return f"{name} is a pipeline: opstore pipeline show {name}" if self.details.get("is_pipeline") is True else ""
 
+    @classmethod
+    def of_removed(cls, op: str, how: str) -> Self:
+        """Return the error for an op that was removed; `how` says when, by whom and why."""
+        error = cls(op=op, removed=how)
+        error.advice = f"opstore log {op}"
+        return error.with_text(f"there is no op {op}: it was removed {how}")
+
+    def in_python(self, called: str) -> str:
+        if "removed" in self.details:
+            return f"client.log('{self.details['op']}') has its history"
+        return super().in_python(called)
+
 
 class VersionNotFound(NotFound):
     message = "no version of {op} matches {selector}"
@@ -430,9 +444,11 @@ class VersionNotFound(NotFound):
     python = "client.versions('{op}') lists the versions"
 
     @classmethod
-    def without_latest(cls, op: str, *, all_yanked: bool) -> Self:
-        """Return the error for an op that has no latest version."""
-        error = cls(op=op, selector="latest", all_yanked=all_yanked)
+    def without_latest(cls, op: str, *, all_yanked: bool, all_removed: bool = False) -> Self:
+        """Return the error for an op that has no latest version: all that it has are yanked, or all were removed."""
+        error = cls(op=op, selector="latest", all_yanked=all_yanked, all_removed=all_removed)
+        if all_removed:
+            return error.with_text(f"every version of {op} was removed")
         return error.with_text(f"every version of {op} is yanked" if all_yanked else f"{op} has no version yet")
 
     def at(self, as_of: str, shown: str) -> Self:
@@ -440,8 +456,22 @@ class VersionNotFound(NotFound):
         if "all_yanked" not in self.details:
             return error
         op = self.details["op"]
+        if self.details.get("all_removed"):
+            return error.with_text(f"every version of {op} had been removed at {shown}")
         text = f"every version of {op} was yanked" if self.details["all_yanked"] else f"{op} had no version"
         return error.with_text(f"{text} at {shown}")
+
+
+class VersionRemoved(NotFound):
+    """Its details say when, by whom (null: nobody was named) and why (null: no reason) the version was removed.
+
+    `how` has all that in words; `before` is the last position at which the version was there.
+    """
+
+    message = "{op}@{version} was removed {how}"
+    past = "{op}@{version} had been removed at {as_of}: {how}"
+    hint = "what it was: opstore show {op}@{version} --as-of {before}"
+    python = "client.show('{op}@{version}', as_of={before}) is what it was"
 
 
 class NoVersionYet(NotFound):
@@ -615,6 +645,45 @@ class BytesYanked(Conflict):
     message = "{op}@{version} has these bytes, and is yanked: {reason}"
     hint = "if they are right after all, push them with --new, or undo the yank: opstore unyank {op}@{version}"
     python = "if they are right after all: new=True, or client.unyank('{op}@{version}')"
+
+
+class SubversionsRemoved(Conflict):
+    message = "{op}@{version} had the subversions {subversions}, and was removed {how}: it does not come back"
+    hint = "declare other subversions or fields, or let opstore push {op} FILE --bump patch make a new version"
+    python = "pass other subversions or fields, or bump='patch', which makes a new version"
+
+
+class StillNeeded(Conflict):
+    """A removal would break something.
+
+    Its detail `needs` lists what, at most the first hundred: `kind` is `link`, `tag` or `pipeline`, `version` is the
+    version that it needs (or the op), `what` the other end of the link, the tag or the pipeline, and `words` says all
+    of it. `count` counts all.
+    """
+
+    message = "still needed, so nothing was removed: {listed}"
+    hint = "to list all that a removal would break: opstore remove {references} --dry-run"
+    python = "{called} with dry_run=True returns all that it would break; with force=True it removes all the same"
+
+    @classmethod
+    def of(cls, needs: Sequence[dict[str, str]], count: int, references: str) -> Self:
+        """Return the error for `count` needs, the first of which are in `needs`."""
+        shown = [need["words"] for need in needs[:3]]
+        if count > len(shown):
+            shown.append(f"and {count - len(shown)} more")
+        return cls(needs=list(needs), count=count, listed="; ".join(shown), references=references)
+
+
+class OpHasVersions(Conflict):
+    message = "nothing was removed: {op} has {versions}, and its name alone means none of them"
+    hint = "name one, such as {op}@latest (opstore versions {op} lists them); --all-versions means all of them"
+    python = "name one, such as '{op}@latest' (client.versions('{op}') lists them); all_versions=True means all of them"
+
+
+class OpInPipeline(Conflict):
+    message = "nothing was removed: {op} is an op of the {pipelines}"
+    hint = "opstore pipeline show {pipeline}"
+    python = "client.pipeline('{pipeline}') has its ops and edges"
 
 
 class OutputExists(Conflict):

@@ -24,6 +24,7 @@ from opstore_daemon.protocol.records import (
     PipelineRecord,
     Pushed,
     RecordedRun,
+    Removal,
     Resolution,
     RunRecord,
     RunResult,
@@ -40,9 +41,9 @@ class OpStoreInterface(Protocol):
     """The verbs of an op store. `as_of` is a journal position or a time (RFC 3339).
 
     A malformed name raises InvalidName, a malformed reference also InvalidReference or InvalidVersion. A reference that
-    selects no version raises OpNotFound, VersionNotFound, TagNotFound, TagYanked or AmbiguousReference. Other invalid
-    arguments raise InvalidRequest, and a failure of the database or the storage raises Unavailable. The methods list
-    their other errors.
+    selects no version raises OpNotFound, VersionNotFound, VersionRemoved, TagNotFound, TagYanked or AmbiguousReference.
+    Other invalid arguments raise InvalidRequest, and a failure of the database or the storage raises Unavailable. The
+    methods list their other errors.
     """
 
     def push(
@@ -74,7 +75,8 @@ class OpStoreInterface(Protocol):
         store records `filename`, `executable`, `format` and `libraries` (versions by name) and interprets none of
         them. A new op gets the compatibility level `new_ops` (None: `exact`); if it is set, ops of `valid_for` that do
         not exist are created, too. A link that says that two versions are not valid together is kept: only `link`
-        reverses it. Raises NumbersExhausted if the op has no free version number.
+        reverses it. Raises NumbersExhausted if the op has no free version number, and SubversionsRemoved for declared
+        subversions of a removed version.
         """
 
     def register(
@@ -118,6 +120,24 @@ class OpStoreInterface(Protocol):
 
     def unyank(self, reference: str) -> VersionRecord:
         """Undo a yank. The reference may select a yanked version, for example by its number."""
+
+    def remove(
+        self,
+        references: str | Sequence[str],
+        *,
+        all_versions: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> Removal:
+        """Remove versions, or ops by their names, in one transaction: they stay in past states only.
+
+        A removed version's number never comes back; its links are revoked, and its bytes are left to the collector. A
+        bare name is the op: it may have no version, else it raises OpHasVersions, unless `all_versions` are to be
+        removed with it; an op of a pipeline raises OpInPipeline. What is still needed raises StillNeeded, unless
+        `force` is given: a valid link between a version and another op, a tag on it, its place in the resolution of a
+        pipeline. With `dry_run`, nothing is removed, and nothing is refused because it is needed.
+        """
 
     def edit(
         self,

@@ -38,6 +38,7 @@ BISECTIONS = "/v1/bisections"
 RUNS = "/v1/runs"
 RUN = "/v1/runs/<run>"
 RUN_OUTPUT = "/v1/runs/<run>/output"
+REMOVALS = "/v1/removals"
 SESSIONS = "/v1/sessions"
 
 # The page: at / and below PAGES. Its routes are not part of the API.

@@ -1,7 +1,7 @@
 """How the latest versions of ops changed: a replay of the entries of the journal that can change one.
 
-The latest version of an op is the newest one by sequence that is not yanked: among the stored versions if the op has
-any, else among the registered ones (docs/words.md).
+The latest version of an op is the newest one by sequence that is neither yanked nor removed: among the stored versions
+if the op has any, else among the registered ones (docs/words.md).
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
-Kind = Literal["registered", "stored", "yanked", "unyanked"]
+Kind = Literal["registered", "stored", "yanked", "unyanked", "removed"]
 
 
 class Event(NamedTuple):
@@ -47,27 +47,30 @@ class _Versions:
 
     stored: set[int] = field(default_factory=set)
     yanked: set[int] = field(default_factory=set)
-    # Negated sequences of the versions that can be the latest, and of some that are yanked.
-    heap: list[int] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
+    # Negated sequences of the versions that can be the latest, and of some that are yanked or removed.
+    stored_heap: list[int] = field(default_factory=list)
+    registered_heap: list[int] = field(default_factory=list)  # these count while no version is stored
 
     def apply(self, event: Event) -> None:
         match event.kind:
             case "registered":
-                if not self.stored:
-                    heappush(self.heap, -event.sequence)
+                heappush(self.registered_heap, -event.sequence)
             case "stored":
-                if not self.stored:
-                    self.heap.clear()  # versions that are only registered do not count any more
                 self.stored.add(event.sequence)
-                heappush(self.heap, -event.sequence)
+                heappush(self.stored_heap, -event.sequence)
             case "yanked":
                 self.yanked.add(event.sequence)
             case "unyanked":
                 self.yanked.discard(event.sequence)
-                if not self.stored or event.sequence in self.stored:
-                    heappush(self.heap, -event.sequence)
+                heap = self.stored_heap if event.sequence in self.stored else self.registered_heap
+                heappush(heap, -event.sequence)
+            case "removed":
+                self.removed.add(event.sequence)
+                self.stored.discard(event.sequence)
 
     def latest(self) -> int | None:
-        while self.heap and -self.heap[0] in self.yanked:
-            heappop(self.heap)
-        return -self.heap[0] if self.heap else None
+        heap = self.stored_heap if self.stored else self.registered_heap
+        while heap and (-heap[0] in self.yanked or -heap[0] in self.removed):
+            heappop(heap)
+        return -heap[0] if heap else None

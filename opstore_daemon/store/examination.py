@@ -1,6 +1,6 @@
 """Find out what a database and a saver are, without changing either of them."""
 
-from sqlalchemy import literal, select
+from sqlalchemy import inspect, literal, select
 
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.tables import Base, StoreIdentity, Version
@@ -9,6 +9,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.rules.store_binding import DatabaseState, SaverState
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import journal
+from opstore_daemon.store.snapshot import NOW
 
 EXAMINED = 100  # of the newest stored versions, in search of one whose bytes the saver has
 
@@ -48,6 +49,8 @@ def examine_saver(saver: BaseSaver, database: Database, state: DatabaseState) ->
 def _holds_newest(saver: BaseSaver, database: Database) -> bool:
     newest = select(Version.digest, Version.size).where(Version.digest.is_not(None))
     with database.read() as connection:
+        if any(column["name"] == "removed_position" for column in inspect(connection).get_columns("version")):
+            newest = newest.where(NOW.not_removed())  # the collector takes their bytes; older schemas have no removals
         rows = connection.execute(newest.order_by(Version.stored_position.desc()).limit(EXAMINED)).all()
     return any(_has(saver, Digest.parse(row.digest), row.size) for row in rows)
 

@@ -1,6 +1,6 @@
 """The journal: each change of the store is an entry with a position, in the order of commits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -59,6 +59,21 @@ def append(connection: Connection, kind: Kind, stamp: Stamp, op_id: int | None =
     return position
 
 
+def append_many(connection: Connection, kind: Kind, stamp: Stamp, op_ids: Sequence[int | None]) -> range:
+    """Append an entry for each of these ops (None: about no op), and return their positions."""
+    if not op_ids:
+        return range(0)
+    moved = update(Counter).values(position=Counter.position + len(op_ids)).returning(Counter.position)
+    last: int = connection.execute(moved).scalar_one()
+    positions = range(last - len(op_ids) + 1, last + 1)
+    entries = [
+        {"position": position, "kind": kind, "op_id": op_id, **stamp._asdict()}
+        for position, op_id in zip(positions, op_ids, strict=True)
+    ]
+    connection.execute(insert(Journal), entries)
+    return positions
+
+
 def last(connection: Connection) -> int:
     """Return the position of the last entry; 0 if there is none."""
     last: int = _LAST.run(connection).scalar_one()
@@ -80,6 +95,14 @@ def end_of_transaction(connection: Connection, position: int) -> int:
     following = select(Journal.position).where(Journal.position > position, Journal.at != at)
     first = connection.execute(following.order_by(Journal.position).limit(1)).scalar()
     return last(connection) if first is None else first - 1
+
+
+def start_of_transaction(connection: Connection, position: int) -> int:
+    """Return the position of the first entry of the transaction that wrote the entry of this position."""
+    at = select(Journal.at).where(Journal.position == position).scalar_subquery()
+    preceding = select(Journal.position).where(Journal.position < position, Journal.at != at)
+    last = connection.execute(preceding.order_by(Journal.position.desc()).limit(1)).scalar()
+    return 1 if last is None else last + 1
 
 
 def last_at(connection: Connection, at: int) -> int:

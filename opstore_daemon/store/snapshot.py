@@ -15,6 +15,9 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
+    func,
+    literal_column,
+    not_,
     or_,
     select,
     true,
@@ -28,6 +31,7 @@ from opstore_daemon.metadata.tables import (
     Message,
     Op,
     Pipeline,
+    Removal,
     Tag,
     Version,
     Yank,
@@ -39,7 +43,7 @@ from opstore_daemon.rules.budget import RANGE_STEPS, Budget
 from opstore_daemon.store import journal
 
 # Tables with a row for each entry, and in `until` the position of the entry that replaced it.
-Replaceable = type[Description | Label | Link | Message | Pipeline | Tag | Yank]
+Replaceable = type[Description | Label | Link | Message | Pipeline | Removal | Tag | Yank]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,40 @@ class TimeFilter:
 
     @cache  # noqa: B019
     def exists(self, table: type[Op]) -> ColumnElement[bool]:
-        """Return the condition for ops that exist."""
+        """Return the condition for ops that exist: they were created, and are not removed."""
+        return and_(self.created(table), not_(self.op_removed(table)))
+
+    @cache  # noqa: B019
+    def created(self, table: type[Op]) -> ColumnElement[bool]:
+        """Return the condition for ops that were created, also if they are removed."""
         return table.position <= _AS_OF if self.past else true()
+
+    @cache  # noqa: B019
+    def op_removed(self, table: type[Op]) -> ColumnElement[bool]:
+        """Return the condition for ops that are removed, until a push creates them again."""
+        of_op = func.coalesce(Removal.version_id, _OP) == _OP  # as in the index
+        return exists().where(Removal.op_id == table.id, of_op, self.in_force(Removal)).correlate(table)
 
     def existing_versions(self, op_id: Any) -> ColumnElement[bool]:
         """Return the condition for versions of the op that exist, by sequence: an index finds the newest one."""
-        return Version.sequence <= self.newest_sequence(op_id) if self.past else true()
+        if not self.past:
+            return self.not_removed()
+        return and_(Version.sequence <= self.newest_sequence(op_id), self.not_removed())
+
+    @cache  # noqa: B019
+    def not_removed(self) -> ColumnElement[bool]:
+        """Return the condition for versions that are not removed."""
+        if not self.past:
+            return Version.removed_position.is_(None)
+        return func.coalesce(Version.removed_position, _NEVER) > _AS_OF
+
+    def removed_versions(self, op_id: Any) -> ScalarSelect[int]:
+        """Return the number of the op's versions that are removed, which an index counts."""
+        removed = aliased(Version)
+        count = select(func.count()).where(removed.op_id == op_id, removed.removed_position.is_not(None))
+        if self.past:
+            count = count.where(removed.removed_position <= _AS_OF)
+        return count.correlate_except(removed).scalar_subquery()
 
     def newest_sequence(self, op_id: Any) -> ScalarSelect[int]:
         """Return the sequence of the op's newest version as of the position: both grow together."""
@@ -105,6 +137,8 @@ class TimeFilter:
 
 
 _AS_OF: BindParameter[int] = bindparam("as_of", type_=BigInteger)
+_OP: ColumnElement[int] = literal_column("0")  # in place of a version: the op itself was removed
+_NEVER: ColumnElement[int] = literal_column(str(2**62))  # after any position
 NOW, PAST = TimeFilter(past=False), TimeFilter(past=True)
 
 

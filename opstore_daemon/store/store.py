@@ -32,17 +32,25 @@ from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.bisections import BisectionOperations
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
+from opstore_daemon.store.operations.removal import RemovalOperations
 from opstore_daemon.store.operations.reports import ReportOperations
 from opstore_daemon.store.operations.runs import RunOperations
 from opstore_daemon.store.operations.validity import ValidityOperations
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import IsCancelled, never
+from opstore_daemon.store.snapshot import NOW
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Selection
 
 
 class Store(
-    IngestOperations, CatalogOperations, ValidityOperations, RunOperations, BisectionOperations, ReportOperations
+    IngestOperations,
+    CatalogOperations,
+    ValidityOperations,
+    RunOperations,
+    BisectionOperations,
+    RemovalOperations,
+    ReportOperations,
 ):
     """An op store (protocol.interface) on a database and a saver."""
 
@@ -55,12 +63,14 @@ class Store(
         self.saver.check_place()
 
     def sizes(self) -> dict[str, int | None]:
-        """Return the numbers of ops and versions, and the bytes of the database's files and of all stored blobs."""
-        blobs = select(Version.digest, Version.size).where(Version.digest.is_not(None)).distinct().subquery()
+        """Return the numbers of ops and versions, and the bytes of the database's files and of all their blobs."""
+        kept = NOW.not_removed()
+        blobs = select(Version.digest, Version.size).where(Version.digest.is_not(None), kept).distinct().subquery()
+        ops_, versions_ = select(func.count()).select_from(Op), select(func.count()).select_from(Version)
         with self.database.read() as connection:
             return {
-                "ops": connection.execute(select(func.count()).select_from(Op)).scalar_one(),
-                "versions": connection.execute(select(func.count()).select_from(Version)).scalar_one(),
+                "ops": connection.execute(ops_.where(NOW.exists(Op))).scalar_one(),
+                "versions": connection.execute(versions_.where(kept)).scalar_one(),
                 "blobs_size": int(connection.execute(select(func.sum(blobs.c.size))).scalar() or 0),
                 "database_size": self.database.size(),
             }

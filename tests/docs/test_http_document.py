@@ -73,6 +73,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("POST", routes.NEW_RUNS): {"json": msgspec.json.decode(records.encode(run))},
         ("POST", routes.NEW_BISECTIONS): {"json": found},
         ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
+        ("POST", routes.REMOVALS): {"json": {"references": ["pca@1.0.0"], "dry_run": True}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]
     others = [route for route in every_route() if route.method != "DELETE"]

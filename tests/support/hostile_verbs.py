@@ -119,6 +119,7 @@ VERBS: dict[str, Verb] = {
     "edit": _verb(lambda client: client.edit("pca@1.0.1", labels={"stage": "test"}), "op", "version"),
     "yank": _verb(lambda client: client.yank("pca@1.0.1", "bad"), "op", "version"),
     "unyank": _verb(lambda client: client.unyank("pca@1.0.1"), "op", "version"),
+    "remove": _verb(lambda client: client.remove("pca@1.0.0", dry_run=True), "op", "version"),
     "tag": _verb(lambda client: client.tag("pca@1.0.0", "stable"), "op", "tag", "version"),
     "untag": _verb(lambda client: client.untag("pca", "old"), prepare=lambda client: client.tag("pca@1.0.0", "old")),
     "tags": _verb(lambda client: client.tags("pca"), "op"),

@@ -30,6 +30,7 @@ from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, New
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.picked import PickedYanked
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
+from opstore_daemon.protocol.records.removals import Need, NewRemoval, Removal
 from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution, Upgrade
 from opstore_daemon.protocol.records.runs import (
     BisectionRecord,
@@ -97,9 +98,11 @@ __all__ = [
     "Links",
     "Lock",
     "LockedVersion",
+    "Need",
     "NewBisection",
     "NewLink",
     "NewPipeline",
+    "NewRemoval",
     "NewRun",
     "NewTag",
     "NewUpload",
@@ -116,6 +119,7 @@ __all__ = [
     "Pushed",
     "Record",
     "RecordedRun",
+    "Removal",
     "Request",
     "Resolution",
     "RunRecord",

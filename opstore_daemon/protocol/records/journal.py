@@ -23,7 +23,7 @@ class JournalEntry(Record, frozen=True, kw_only=True):
 
     `action`: `stored`, `registered`, `edited`, `described`, `valid for`, `invalid for`, `revoked for`, `level`,
     `tagged`, `untagged`, `yanked`, `unyanked`, `pipeline registered`, `pipeline removed`, `run passed`, `run failed`,
-    `run unknown` or `bisected`.
+    `run unknown`, `bisected`, `removed`, `op removed` or `op created again`.
 
     `versions`: what it is about; the version is null for an op as a whole. Of a link, the first is the upstream
     version and the second one the downstream; of a run, they are its set; of a bisection, the version that broke the

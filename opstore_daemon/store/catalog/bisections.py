@@ -55,8 +55,8 @@ def record(
     snapshot = Snapshot(connection)
     op_id = ops.get(snapshot, OpName(broken.op)).id
     number = VersionNumber.parse(broken.version or "")
-    version = version_rows.first(snapshot, op_id, version_rows.with_number_prefix(number))
-    assert version is not None, "a version is never deleted"  # noqa: S101
+    version_id = version_rows.id_of(snapshot, op_id, number)  # it may be removed by now
+    assert version_id is not None, "its row stays"  # noqa: S101
     position = journal.append(connection, "bisection", stamp, op_id)
     row = {
         "position": position,
@@ -68,7 +68,7 @@ def record(
         "last_good": new.last_good,
         "first_bad": new.first_bad,
         "op_id": op_id,
-        "version_id": version.id,
+        "version_id": version_id,
         "skipped": json.dumps(new.skipped),
         "runs": json.dumps(new.runs),
         "last_good_versions": json.dumps([[each.op, each.version] for each in last_good]),

@@ -1,19 +1,20 @@
 """Ops: find and create them, list them, set their compatibility levels and descriptions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Description, Level, Op, Pipeline, Version, aliased
+from opstore_daemon.metadata.tables import Description, Level, Op, Pipeline, Removal, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
+from opstore_daemon.store.catalog import removed
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.catalog.version_rows import ALL, Where
 from opstore_daemon.store.journal import Stamp
@@ -50,8 +51,8 @@ class OpLine:
 
 def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
     """Return the op of that name, or None."""
-    row = snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
-    if row is None:
+    row = _find(snapshot, name)
+    if row is None or row.removed:
         return None
     compat = row.compat
     if snapshot.position is not None:
@@ -59,11 +60,20 @@ def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
     return OpRow(row.id, OpName(row.name), cast(Compat, compat), row.changed)
 
 
+def find_any(snapshot: Snapshot, name: OpName) -> int | None:
+    """Return the id of the op of that name, also of one that is removed, or None."""
+    row = _find(snapshot, name)
+    return None if row is None else row.id
+
+
+def _find(snapshot: Snapshot, name: OpName) -> Any:
+    return snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
+
+
 @prepared
 def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
-    return select(Op.id, Op.name, Op.compat, Op.created_compat, Op.changed).where(
-        Op.name == name, time_filter.exists(Op)
-    )
+    columns = (Op.id, Op.name, Op.compat, Op.created_compat, Op.changed)
+    return select(*columns, time_filter.op_removed(Op).label("removed")).where(Op.name == name, time_filter.created(Op))
 
 
 @prepared
@@ -84,21 +94,36 @@ def _not_found(snapshot: Snapshot, name: OpName) -> errors.NotFound:
     pipeline = select(Pipeline.id).where(Pipeline.name == name, snapshot.time_filter.in_force(Pipeline)).limit(1)
     if snapshot.execute(pipeline).scalar() is not None:
         return errors.OpNotFound(op=name).of_other_kind(is_pipeline=True)
-    return errors.OpNotFound(op=name).with_suggestions(names_like(snapshot, Op.name, name))
+    how = removed.of_op(snapshot, name)
+    if how is not None:
+        return errors.OpNotFound.of_removed(name, how)
+    return errors.OpNotFound(op=name).with_suggestions(
+        names_like(snapshot, Op.name, name, snapshot.time_filter.exists(Op))
+    )
 
 
-def ensure(connection: Connection, name: OpName, compat: Compat) -> OpRow:
+def ensure(connection: Connection, name: OpName, compat: Compat, stamp: Stamp) -> OpRow:
     """Return the op of that name; if there is none, create it with that compatibility level.
 
-    A new op gets the position of the next entry, which the caller appends in the same transaction.
+    A new op gets the position of the next entry, which the caller appends in the same transaction. One that was removed
+    is created again: its numbers and sequences continue.
     """
-    return find(Snapshot(connection), name) or create(connection, name, compat)
+    found = _find(Snapshot(connection), name)
+    if found is None:
+        row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
+        return OpRow(row.id, OpName(row.name), compat, row.changed)
+    op = OpRow(found.id, OpName(found.name), cast(Compat, found.compat), found.changed)
+    return _create_again(connection, op, compat, stamp) if found.removed else op
 
 
-def create(connection: Connection, name: OpName, compat: Compat) -> OpRow:
-    """Create an op that does not exist, as `ensure` does."""
-    row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
-    return OpRow(row.id, OpName(row.name), compat, row.changed)
+def _create_again(connection: Connection, op: OpRow, compat: Compat, stamp: Stamp) -> OpRow:
+    position = journal.append(connection, "removal", stamp, op.id)
+    in_force = and_(Removal.op_id == op.id, Removal.version_id.is_(None), Removal.until.is_(None))
+    connection.execute(update(Removal).where(in_force).values(until=position))
+    touch(connection, [op.id], position)
+    created = OpRow(op.id, op.name, op.compat, position)
+    set_compat(connection, created, compat, stamp)
+    return replace(created, compat=compat)
 
 
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
@@ -227,10 +252,10 @@ def _lines(
 
 def _columns(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Return the columns with the op's compatibility level and its number of versions."""
+    removed = time_filter.removed_versions(Op.id)
     if not time_filter.past:
-        return Op.compat, Op.last_sequence
+        return Op.compat, Op.last_sequence - removed
     level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= time_filter.position)
     level = level.order_by(Level.position.desc()).limit(1)
-    return func.coalesce(level.scalar_subquery(), Op.created_compat), func.coalesce(
-        time_filter.newest_sequence(Op.id), 0
-    )
+    count = func.coalesce(time_filter.newest_sequence(Op.id), 0) - removed
+    return func.coalesce(level.scalar_subquery(), Op.created_compat), count

@@ -1,6 +1,6 @@
 """Pipelines: named directed acyclic graphs of ops."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
@@ -70,7 +70,7 @@ def register(
         return found
     known = {op: ops.find(snapshot, op) for op in order}
     missing = tuple(op for op, row in known.items() if row is None)
-    ids = {op: (row or ops.create(connection, op, new_ops)).id for op, row in known.items()}
+    ids = {op: (row or ops.ensure(connection, op, new_ops, stamp)).id for op, row in known.items()}
     position = journal.append(connection, "pipeline", stamp)
     created = insert(Pipeline).values(name=name, registered_at=stamp.at, position=position).returning(Pipeline.id)
     pipeline_id = connection.execute(created).scalar_one()
@@ -162,6 +162,16 @@ def with_op(snapshot: Snapshot, op: OpRow, limit: int) -> list[str]:
     having = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
     query = having.where(PipelineOp.op_id == op.id, snapshot.time_filter.in_force(Pipeline))
     return list(snapshot.execute(query.order_by(Pipeline.name).limit(limit)).scalars())
+
+
+def with_ops(snapshot: Snapshot, op_ids: Iterable[int]) -> list[str]:
+    """Return the names of all pipelines that have one of these ops, sorted."""
+    names: set[str] = set()
+    for op_id in op_ids:
+        having = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+        query = having.where(PipelineOp.op_id == op_id, snapshot.time_filter.in_force(Pipeline))
+        names.update(snapshot.execute(query).scalars())
+    return sorted(names)
 
 
 def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:

@@ -5,6 +5,7 @@ from sqlalchemy import Executable, bindparam, select, tuple_
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Tag, Version
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.protocol.references import (
     AnyVersion,
@@ -21,7 +22,7 @@ from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
 from opstore_daemon.rules.budget import ROW_STEPS, LimitReached
-from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog import ops, removed
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.catalog.version_rows import (
     ALL,
@@ -49,10 +50,25 @@ def find_version(snapshot: Snapshot, reference: Reference) -> VersionRow:
     return resolve_reference(snapshot, ops.get(snapshot, reference.op).id, reference)
 
 
+def find_id(snapshot: Snapshot, reference: Reference) -> int:
+    """Return the id of the version that the reference selects, also of a removed one that it names exactly.
+
+    Raises what `find_version` raises.
+    """
+    try:
+        return find_version(snapshot, reference).id
+    except errors.VersionRemoved:
+        op_id = ops.get(snapshot, reference.op).id
+        found = removed.find_selected(snapshot, reference.op, op_id, reference.selector)
+        if found is None:
+            raise
+        return found.id
+
+
 def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:
     """Return the version of the op that the reference selects (docs/references.md).
 
-    Raises VersionNotFound, TagNotFound, TagYanked, AmbiguousReference or TooMuchWork.
+    Raises VersionNotFound, VersionRemoved, TagNotFound, TagYanked, AmbiguousReference or TooMuchWork.
     """
     try:
         found = _find(snapshot, op_id, reference)
@@ -61,14 +77,24 @@ def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> V
     if found is None:
         if isinstance(reference.selector, Latest):
             raise no_latest(snapshot, op_id, reference.op)
+        _check_removed(snapshot, op_id, reference)
         raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
     record_yanked(snapshot, found)
     return found
 
 
 def no_latest(snapshot: Snapshot, op_id: int, op: str) -> errors.VersionNotFound:
-    """Return the error for an op that has no latest version: it has none, or all are yanked."""
-    return errors.VersionNotFound.without_latest(op, all_yanked=first(snapshot, op_id) is not None)
+    """Return the error for an op that has no latest version: it has none, or all are yanked or removed."""
+    all_yanked = first(snapshot, op_id) is not None
+    all_removed = not all_yanked and removed.find(snapshot, OpName(op), op_id, ALL) is not None
+    return errors.VersionNotFound.without_latest(op, all_yanked=all_yanked, all_removed=all_removed)
+
+
+def _check_removed(snapshot: Snapshot, op_id: int, reference: Reference) -> None:
+    """Raise VersionRemoved if the reference names a removed version exactly."""
+    found = removed.find_selected(snapshot, reference.op, op_id, reference.selector)
+    if found is not None:
+        raise found.error()
 
 
 def record_yanked(snapshot: Snapshot, row: VersionRow) -> None:
@@ -135,7 +161,7 @@ def _with_digest(snapshot: Snapshot, op_id: int, reference: Reference, digits: s
 @prepared
 def _digests(time_filter: TimeFilter, *, op_id: int, low: str, high: str) -> Executable:
     begins = (Version.op_id == op_id, time_filter.stored(), Version.digest >= low, Version.digest < high)
-    return select(Version.digest).where(*begins).distinct().limit(5)
+    return select(Version.digest).where(*begins, time_filter.not_removed()).distinct().limit(5)
 
 
 def _find_tagged(snapshot: Snapshot, op_id: int, reference: Reference, name: TagName) -> VersionRow | None:
@@ -144,6 +170,7 @@ def _find_tagged(snapshot: Snapshot, op_id: int, reference: Reference, name: Tag
         digits = name.digits()
         found = None if digits is None else _with_digest(snapshot, op_id, reference, digits)
         if found is None:
+            _check_removed(snapshot, op_id, reference)
             raise errors.TagNotFound(op=reference.op, tag=name).with_suggestions(
                 [f"{reference.op}@{each}" for each in _similar(snapshot, op_id, name)]
             )

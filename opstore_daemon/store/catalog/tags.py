@@ -36,6 +36,26 @@ def remove(connection: Connection, op: OpRow, name: TagName, stamp: Stamp) -> No
     _append(connection, [(op.id, name, None)], stamp)
 
 
+def remove_all_of(connection: Connection, rows: Sequence[VersionRow], stamp: Stamp) -> None:
+    """Remove the tags on these versions, in one entry; append none if there are none."""
+    names = on_versions(connection, [row.id for row in rows])
+    moves = [(row.op_id, name, None) for row in rows for name in names.get(row.id, ())]
+    if moves:
+        _append(connection, moves, stamp)
+
+
+def on_versions(connection: Connection, version_ids: Sequence[int]) -> dict[int | None, list[str]]:
+    """Return the tags in force on these versions, sorted, by the id of the version."""
+    found: dict[int | None, list[str]] = {}
+    for start in range(0, len(version_ids), BLOCK):  # SQLite limits the parameters of a statement
+        query = select(Tag.version_id, Tag.name).where(
+            Tag.version_id.in_(version_ids[start : start + BLOCK]), _IN_FORCE
+        )
+        for version_id, name in connection.execute(query.order_by(Tag.name)):
+            found.setdefault(version_id, []).append(name)
+    return found
+
+
 def _at(connection: Connection, op_id: int, name: str) -> int | None:
     query = select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
     found: int | None = connection.execute(query).scalar()

@@ -279,6 +279,18 @@ def _op_of(*, version_id: int) -> Executable:
     return select(Version.op_id).where(Version.id == version_id)
 
 
+def id_of(snapshot: Snapshot, op_id: int, number: VersionNumber) -> int | None:
+    """Return the id of the version with that number, also of one that is removed, or None."""
+    where = with_number_prefix(number)
+    found: int | None = snapshot.execute(_id_of(where.conditions, op_id=op_id, **where.values)).scalar()
+    return found
+
+
+@prepared
+def _id_of(conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: object) -> Executable:
+    return select(Version.id).where(Version.op_id == op_id, *conditions)
+
+
 def newest_first(snapshot: Snapshot, op_id: int, where: Where) -> Iterator[VersionRow]:
     """Yield the versions that meet the conditions, newest first; read them in blocks."""
     for block in blocks(snapshot, op_id, where):

@@ -17,11 +17,11 @@ from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import numbering
 from opstore_daemon.rules.numbering import AssignedNumbers
 from opstore_daemon.store import journal
-from opstore_daemon.store.catalog import ops, version_rows
+from opstore_daemon.store.catalog import ops, removed, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
 from opstore_daemon.store.journal import Stamp
-from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+from opstore_daemon.store.snapshot import NOW, Snapshot, TimeFilter
 
 
 class Blob(NamedTuple):
@@ -50,16 +50,19 @@ def add(
     blob: Blob | None,
     request: NewVersion,
     stamp: Stamp,
-) -> Added:
+) -> Added | None:
     """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
-    `request` has the message and what to record of the bytes. Raises VersionConflict if the version has other bytes: a
+    Returns None, and does nothing, if they are those of a removed version: a number never comes back. `request` has the
+    message and what to record of the bytes. Raises VersionConflict if the version has other bytes: a
     stored version never changes. Raises BytesYanked for a new version with the bytes of a yanked one, unless the
     request is for `new` or, as by the chariots verbs, for a patch of declared subversions.
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
     digest = "" if blob is None else blob.digest
-    known, yanked, *assigned = _assigned(op_id=op.id, digest=digest, **hashes).run(connection).one()
+    known, removed_at, yanked, *assigned = _assigned(op_id=op.id, digest=digest, **hashes).run(connection).one()
+    if removed_at is not None:
+        return None
     if yanked is not None and not request.new and request.otherwise == "refuse":
         _refuse_yanked(connection, op, yanked, known)
     if known is None:
@@ -77,6 +80,15 @@ def add(
     if request.message is not None:
         _end_message(version=found.id, at=position).run(connection)
     return Added(_row(connection, op, known), created=True)
+
+
+def subversions_removed(connection: Connection, op: OpRow, version: Subversions) -> errors.SubversionsRemoved:
+    """Return the error for subversions of a removed version."""
+    found = removed.find(Snapshot(connection), op.name, op.id, version_rows.with_subversions(version))
+    assert found is not None, "this transaction saw it"  # noqa: S101
+    return errors.SubversionsRemoved(
+        op=op.name, version=str(found.number), subversions=".".join(version.subversions), how=found.how
+    )
 
 
 def _refuse_yanked(connection: Connection, op: OpRow, yanked: int, known: int | None) -> None:
@@ -175,12 +187,12 @@ def _number(op: OpRow, *assigned: int | None) -> VersionNumber:
 
 @prepared
 def _assigned(*, op_id: int, digest: str, major: str, minor: str, patch: str) -> Executable:
-    """Select the version's id, then that of the newest version with the digest if it is yanked.
+    """Select the version's id and the position of its removal, and the newest version with the digest if it is yanked.
 
     Then the numbers of the version's major and minor subversions, and the highest number at each level. Each is one
     lookup in an index.
     """
-    with_bytes = select(Version.id).where(Version.op_id == op_id, Version.digest == digest)
+    with_bytes = select(Version.id).where(Version.op_id == op_id, Version.digest == digest, NOW.not_removed())
     newest = with_bytes.order_by(Version.sequence.desc()).limit(1).scalar_subquery()
     yanked = select(Yank.version_id).where(Yank.version_id == newest, Yank.yanked, Yank.until.is_(None))
     in_major = (Version.op_id == op_id, Version.major == major)
@@ -189,8 +201,10 @@ def _assigned(*, op_id: int, digest: str, major: str, minor: str, patch: str) ->
     known_minor = select(Version.minor_number).where(*in_minor).limit(1).correlate(None).scalar_subquery()
     # By numbers, which an index sorts: by subversions, SQLite would read all versions of the line.
     of_major = (Version.op_id == op_id, Version.major_number == known_major)
+    itself = (*in_minor, Version.patch == patch)
     columns = (
-        select(Version.id).where(*in_minor, Version.patch == patch).scalar_subquery(),
+        select(Version.id).where(*itself).scalar_subquery(),
+        select(Version.removed_position).where(*itself).scalar_subquery(),
         yanked.scalar_subquery(),
         known_major,
         select(func.max(Version.major_number)).where(Version.op_id == op_id).scalar_subquery(),
@@ -202,24 +216,38 @@ def _assigned(*, op_id: int, digest: str, major: str, minor: str, patch: str) ->
 
 
 def blobs_of(connection: Connection, sample: Sample) -> list[Blob]:
-    """Return up to MAX_BLOBS stored blobs with that sample."""
+    """Return up to MAX_BLOBS stored blobs with that sample, each of a version that is not removed."""
     return [Blob(*row) for row in _of_sample(sample=sample).run(connection)]
 
 
 @prepared
 def _of_sample(*, sample: str) -> Executable:
-    return select(Version.digest, Version.size).where(Version.sample == sample).distinct().limit(MAX_BLOBS)
+    blobs = select(Version.digest, Version.size).where(Version.sample == sample, NOW.not_removed())
+    return blobs.distinct().limit(MAX_BLOBS)
 
 
 def size_of_blob(connection: Connection, digest: Digest) -> int | None:
-    """Return the size in bytes of a blob that a version has; None if no version has it."""
+    """Return the size in bytes of a blob that a version has; None if no version has it, or only removed ones.
+
+    The collector may be deleting a blob that only removed versions have.
+    """
     size: int | None = _of_blob(digest=digest).run(connection).scalar()
     return size
 
 
 @prepared
 def _of_blob(*, digest: str) -> Executable:
-    return select(Version.size).where(Version.digest == digest).limit(1)
+    return select(Version.size).where(Version.digest == digest, NOW.not_removed()).limit(1)
+
+
+def ever_had_blob(connection: Connection, digest: Digest) -> bool:
+    """Return whether any version has a blob with that digest, removed or not."""
+    return _ever_of_blob(digest=digest).run(connection).first() is not None
+
+
+@prepared
+def _ever_of_blob(*, digest: str) -> Executable:
+    return select(Version.id).where(Version.digest == digest).limit(1)
 
 
 def _of_bytes(request: NewVersion) -> dict[str, Any]:

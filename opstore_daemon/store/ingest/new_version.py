@@ -47,9 +47,9 @@ def _check_subversions(request: NewVersion, *, has_bytes: bool) -> None:
 def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blob | None, stamp: Stamp) -> Pushed:
     """Make the version in the caller's transaction; `blob` are its bytes.
 
-    Raises VersionConflict, NumbersExhausted, NoVersionYet and what the lookup of a reference raises.
+    Raises VersionConflict, SubversionsRemoved, NumbersExhausted, NoVersionYet and what a reference raises.
     """
-    snapshot, op = Snapshot(connection), ops.ensure(connection, op_name, request.new_ops or EXACT)
+    snapshot, op = Snapshot(connection), ops.ensure(connection, op_name, request.new_ops or EXACT, stamp)
     added = _add(snapshot, op, request, blob, stamp)
     row = added.row
     references.record_yanked(snapshot, row)
@@ -57,7 +57,7 @@ def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blo
         annotations.set_labels(connection, added, request.labels, stamp)
     if request.new_ops is not None:
         for reference in request.valid_for:
-            ops.ensure(connection, reference.op, request.new_ops)
+            ops.ensure(connection, reference.op, request.new_ops, stamp)
     keys = [links.link_key(snapshot, row, reference) for reference in request.valid_for]
     keys += [LinkKey(references.find_version(snapshot, reference), op, row) for reference in request.valid_with]
     recorded = tuple(links.record_link(connection, key, "valid", None, stamp, reverses=False) for key in keys)
@@ -88,18 +88,28 @@ def _compatible_with(snapshot: Snapshot, op: OpRow, row: VersionRow) -> str | No
 
 
 def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, stamp: Stamp) -> Added:
-    """Add the version unless it exists; with `otherwise="patch"`, different bytes make a patch version."""
+    """Add the version unless it exists; with `otherwise="patch"`, different bytes make a patch version.
+
+    Derived subversions that are those of a removed version are derived again, from these. Declared ones raise
+    SubversionsRemoved.
+    """
     connection = snapshot.connection
     version = _derive(snapshot, op.id, request, None if blob is None else blob.digest)
     if isinstance(version, VersionRow):
         return Added(version, created=False)
     existing = version_rows.by_subversions(snapshot, op.id, version) if request.otherwise == "patch" else None
-    if existing is None or blob is None or existing.digest in (None, blob.digest):
-        return versions.add(connection, op, version, blob, request, stamp)
-    patch = derivation.bump(version, "patch", blob.digest)
-    added = versions.add(connection, op, patch, blob, request, stamp)
-    if added.created:
-        links.copy_valid_links(connection, existing, added.row, stamp)
+    patched = None if existing is None or blob is None or existing.digest in (None, blob.digest) else existing
+    if patched is not None and blob is not None:
+        version = derivation.bump(version, "patch", blob.digest)
+    added = versions.add(connection, op, version, blob, request, stamp)
+    while added is None:
+        is_declared = request.subversions is not None or request.fields is not None
+        if blob is None or (is_declared and request.otherwise == "refuse"):
+            raise versions.subversions_removed(connection, op, version)
+        version = derivation.bump(version, request.bump or "patch", blob.digest)
+        added = versions.add(connection, op, version, blob, request, stamp)
+    if patched is not None and added.created:
+        links.copy_valid_links(connection, patched, added.row, stamp)
     return added
 
 

@@ -248,7 +248,7 @@ class IngestOperations(Transactions):
             raise
 
     def _delete_unless_used(self, digest: Digest) -> None:
-        """Delete a blob that no version has; a failure leaves it to the collector.
+        """Delete a blob that no version has, or had before its removal; a failure leaves it to the collector.
 
         While no transaction writes: a concurrent push of the same bytes looks for its blob in its own transaction, and
         publishes it again. This only reads, because a full disk may be why the push failed.
@@ -258,5 +258,5 @@ class IngestOperations(Transactions):
         with suppress(errors.OpStoreError), self.database.read_between_writes() as connection:
             self.database.verify()
             self.saver.check_place()
-            if versions.size_of_blob(connection, digest) is None:
+            if not versions.ever_had_blob(connection, digest):
                 self.saver.delete(digest)

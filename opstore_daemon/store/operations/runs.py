@@ -108,7 +108,7 @@ class RunOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             if name is not None:
                 pipelines.check_known(snapshot, name)
-            version_id = None if reference is None else references.find_version(snapshot, reference).id
+            version_id = None if reference is None else references.find_id(snapshot, reference)
             filter_ = RunFilter(name, version_id, digests[0], result, digests[1], digests[2])
             page = runs.records(snapshot, filter_, below, most)
         return Runs(runs=tuple(page), next_cursor=next_cursor(page, most, lambda run: str(run.position)))

@@ -20,6 +20,7 @@ from opstore_daemon.metadata.tables import (
     Message,
     Op,
     Pipeline,
+    Removal,
     Run,
     RunVersion,
     Tag,
@@ -92,6 +93,9 @@ ACTIONS = (
     "run failed",
     "run unknown",
     "bisected",
+    "removed",
+    "op removed",
+    "op created again",
 )
 
 
@@ -235,6 +239,13 @@ def _describe_bisections(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields
         yield position, {"action": "bisected", "subjects": subjects, "pipeline": pipeline, "text": text}
 
 
+def _describe_removals(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
+    for position, removal, reason, op, *number in rows:
+        subject = _subject(op, number)
+        action = "removed" if subject.number else "op created again" if removal is None else "op removed"
+        yield position, {"action": action, "subjects": (subject,), "text": reason}
+
+
 def _subject(op: str, number: Sequence[int | None]) -> Subject:
     major, minor, patch = number
     if major is None or minor is None or patch is None:
@@ -336,6 +347,15 @@ def _bisections(*, positions: Sequence[int]) -> Executable:
     return query.where(Bisection.position.in_(positions))
 
 
+@prepared
+def _removals(*, positions: Sequence[int]) -> Executable:
+    # An entry without a row of its own ends the removal of an op. Not by `until`: no index has it.
+    query = select(Journal.position, Removal.position, Removal.reason, Op.name, *_NUMBER).select_from(Journal)
+    query = query.join(Op, Op.id == Journal.op_id).outerjoin(Removal, Removal.position == Journal.position)
+    query = query.outerjoin(Version, Version.id == Removal.version_id)
+    return query.where(Journal.position.in_(positions), Journal.kind == "removal")
+
+
 _KINDS = (
     (_labels, _describe_labels),
     (_messages, _describe_messages),
@@ -349,4 +369,5 @@ _KINDS = (
     (_pipelines, _describe_pipelines),
     (_runs, _describe_runs),
     (_bisections, _describe_bisections),
+    (_removals, _describe_removals),
 )

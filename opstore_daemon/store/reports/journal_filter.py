@@ -24,12 +24,12 @@ def about(snapshot: Snapshot, name: Name, *, highest: int, limit: int) -> list[R
 
     At most `limit` entries, none above the position `highest`. Raises OpNotFound if there never was one of that name.
     """
-    op = ops.find(snapshot, OpName(name))
-    if op is None and not snapshot.connection.execute(select(exists().where(Pipeline.name == name))).scalar_one():
+    op_id = ops.find_any(snapshot, OpName(name))
+    if op_id is None and not snapshot.connection.execute(select(exists().where(Pipeline.name == name))).scalar_one():
         similar = names_like(snapshot, Op.name, name)
         error = errors.OpNotFound(op=name).with_text(f"there is no op or pipeline {name}")
         raise error.with_suggestions(similar)
-    query = _about(op_id=NO_OP if op is None else op.id, name=name, highest=highest, most=limit)
+    query = _about(op_id=NO_OP if op_id is None else op_id, name=name, highest=highest, most=limit)
     found: list[Row[Any]] = query.run(snapshot.connection).all()
     return found
 

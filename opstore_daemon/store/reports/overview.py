@@ -252,7 +252,7 @@ def _messages_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Execu
     message = version_rows.current_message(time_filter)
     query = select(Op.name, null(), message, *_NUMBER).join(Op, Op.id == Version.op_id)
     query = query.where(Version.id > last - scanned, Version.id <= last, message.like(part, escape="\\"))
-    return query.order_by(Version.id.desc()).limit(MAX_RESULTS)
+    return query.where(time_filter.not_removed()).order_by(Version.id.desc()).limit(MAX_RESULTS)
 
 
 @prepared
@@ -264,10 +264,11 @@ def _labels_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Executa
     query = select(Op.name, Label.key, Label.value, *_NUMBER).join(Version, Version.id == Label.version_id)
     query = query.join(Op, Op.id == Version.op_id).where(Label.position >= oldest, time_filter.in_force(Label))
     query = query.where(or_(Label.key.like(part, escape="\\"), Label.value.like(part, escape="\\")))
+    query = query.where(time_filter.not_removed())
     return query.order_by(Label.position.desc(), Label.key).limit(MAX_RESULTS)
 
 
 @prepared
 def _of_digest(time_filter: TimeFilter, *, low: str, high: str) -> Executable:
     query = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, time_filter.stored())
-    return query.order_by(Version.digest, Version.id.desc()).limit(MAX_RESULTS)
+    return query.where(time_filter.not_removed()).order_by(Version.digest, Version.id.desc()).limit(MAX_RESULTS)

@@ -52,12 +52,14 @@ def read(snapshot: Snapshot, names: Sequence[str], until: int, budget: Budget) -
     numbers: dict[tuple[str, int], VersionNumber] = {}
     for name in names:
         op_id = ops.get(snapshot, OpName(name)).id
-        for sequence, position, stored, *number in _rows(snapshot, budget, _versions, op_id, until):
+        for sequence, position, stored, removed, *number in _rows(snapshot, budget, _versions, op_id, until):
             numbers[name, sequence] = VersionNumber(*number)
             if stored != position:
                 events.append(Event(position, name, sequence, "registered"))
             if stored is not None and stored <= until:
                 events.append(Event(stored, name, sequence, "stored"))
+            if removed is not None and removed <= until:
+                events.append(Event(removed, name, sequence, "removed"))
         for position, yanked, sequence in _rows(snapshot, budget, _yanks, op_id, until):
             events.append(Event(position, name, sequence, "yanked" if yanked else "unyanked"))
     return History(names, list(replay(sorted(events))), numbers)
@@ -102,7 +104,7 @@ def _rows(
 @prepared
 def _versions(*, op_id: int, after: int, last: int, most: int) -> Executable:
     numbers = (Version.major_number, Version.minor_number, Version.patch_number)
-    query = select(Version.sequence, Version.position, Version.stored_position, *numbers)
+    query = select(Version.sequence, Version.position, Version.stored_position, Version.removed_position, *numbers)
     query = query.where(Version.op_id == op_id, Version.sequence > after, Version.position <= last)
     return query.order_by(Version.sequence).limit(most)
 

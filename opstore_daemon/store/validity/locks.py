@@ -10,7 +10,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Check, Lock
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version
-from opstore_daemon.store.catalog import ops, pipelines, references, version_rows
+from opstore_daemon.store.catalog import ops, pipelines, references, removed, version_rows
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import verdicts
@@ -73,7 +73,7 @@ def check_lock(snapshot: Snapshot, pipeline: PipelineName, lock: Lock) -> Check:
         op = ops.find(snapshot, locked.op)
         row = None if op is None else version_rows.by_subversions(snapshot, op.id, locked.subversions)
         if op is None or row is None:
-            findings.append(f"{locked.op} has no version with the subversions {locked.subversions}")
+            findings.append(_missing(snapshot, locked))
         else:
             _check_bytes(row, locked)
             chosen[locked.op] = Chosen(op, row)
@@ -91,6 +91,16 @@ def check_lock(snapshot: Snapshot, pipeline: PipelineName, lock: Lock) -> Check:
         versions=tuple(map(verdicts.op_version, chosen.values())),
         position=snapshot.last_position(),
     )
+
+
+def _missing(snapshot: Snapshot, locked: LockedOp) -> str:
+    """Return why the store has no such version, in words: it was removed, or never was there."""
+    op_id = ops.find_any(snapshot, locked.op)
+    with_them = version_rows.with_subversions(locked.subversions)
+    found = None if op_id is None else removed.find(snapshot, locked.op, op_id, with_them)
+    if found is not None:
+        return f"{found.op}@{found.number} was removed {found.how}"
+    return f"{locked.op} has no version with the subversions {locked.subversions}"
 
 
 def _check_bytes(row: VersionRow, locked: LockedOp) -> None:

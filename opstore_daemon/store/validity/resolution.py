@@ -105,6 +105,10 @@ class Resolver:
             position=self._snapshot.last_position(),
         )
 
+    def version_set(self) -> VersionSet | None:
+        """Return the version of each op in the resolution; None if there is none. Raises what `budget.spend` raises."""
+        return self._search(self._use)
+
     def _search(self, overrides: Mapping[str, Override], *, accept_unknown: bool = False) -> VersionSet | None:
         candidates = self._candidates.replace(overrides, accept_unknown=accept_unknown)
         return resolution.resolve(self._pipeline.ops, self._pipeline.edges, candidates, self._budget)

@@ -10,6 +10,7 @@ from opstore_daemon.web.api import (
     links,
     ops,
     pipelines,
+    removals,
     resolutions,
     runs,
     sessions,
@@ -31,6 +32,7 @@ EVERY_MODULE = (
     resolutions,
     runs,
     bisections,
+    removals,
     journal,
     sessions,
 )

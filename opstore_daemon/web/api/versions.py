@@ -49,6 +49,7 @@ PUSH_ERRORS = (
     errors.ChecksumMismatch,
     errors.TooManyLabels,
     errors.VersionConflict,
+    errors.SubversionsRemoved,
     errors.BytesYanked,
     errors.NumbersExhausted,
     errors.TooManyReads,

@@ -32,6 +32,7 @@ REFERENCE_ERRORS: tuple[Error, ...] = (
     errors.AmbiguousReference,
     errors.OpNotFound,
     errors.VersionNotFound,
+    errors.VersionRemoved,
     errors.TagNotFound,
     errors.TagYanked,
     errors.TooMuchWork,

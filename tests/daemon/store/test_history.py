@@ -82,6 +82,8 @@ def something(store: Store, chance: random.Random) -> None:
         lambda: store.untag(op, "prod"),
         lambda: store.yank(mine, f"broken {chance.random()}"),
         lambda: store.unyank(mine),
+        lambda: store.remove(mine, force=chance.random() < 0.7, reason=chance.choice([None, "old"])),
+        lambda: store.remove(op, all_versions=chance.random() < 0.3, force=chance.random() < 0.7),
         lambda: store.set_op(op, compat=chance.choice(["major", "minor", "exact"])),
         lambda: store.register_pipeline(name := chance.choice(list(PIPELINES)), PIPELINES[name]),
         lambda: store.remove_pipeline(chance.choice(list(PIPELINES))),
