@@ -22,6 +22,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     affected,
     blobs,
+    collections,
     daemon,
     details,
     journal,
@@ -66,6 +67,7 @@ NOUNS = (
     details,
     journal,
     picked,
+    collections,
     sessions,
     daemon,
 )

@@ -19,6 +19,7 @@ from opstore_daemon.protocol.records import (
     BisectionRecord,
     ChangeVersion,
     Check,
+    Collection,
     EdgeVerdict,
     JournalEntry,
     LinkRecord,
@@ -523,3 +524,11 @@ def _is_edge(link: LinkRecord, new: NewRun) -> bool:
     return is_selected(up, versions[link.upstream]) and (
         link.downstream_version is None or is_selected(down, versions[link.downstream])
     )
+
+
+# --- maintenance ----------------------------------------------------------------------------------------------------
+
+
+def is_collection(record: Collection, dry_run: bool) -> bool:
+    """Return whether it is what a collection did, or would do, and its sum is right."""
+    return record.dry_run == dry_run and record.freed == (record.uploads_size + record.drafts_size + record.purged_size)

@@ -24,8 +24,8 @@ from opstore_daemon.web.guards import LOOPBACK
 GRACE = 30.0  # seconds that running requests have to finish after `stop`
 
 # Waitress' defaults are for small pages on a public address: it listens on 0.0.0.0, accepts bodies of 1 GiB, reads
-# 8 KiB at a time, and has 4 threads. Long work takes at most 9 of ours (store.places), so that other requests always
-# find one.
+# 8 KiB at a time, and has 4 threads. Long work takes at most 10 of ours (store.places, and one collection), so that
+# other requests always find one.
 SETTINGS: dict[str, Any] = {
     "threads": 12,
     "backlog": 512,

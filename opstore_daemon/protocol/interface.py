@@ -11,6 +11,7 @@ from opstore_daemon.protocol.records import (
     Affected,
     BisectionRecord,
     Check,
+    Collection,
     Compat,
     Fields,
     JournalEntry,
@@ -35,6 +36,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
+from opstore_daemon.protocol.records.collections import DEFAULT_GRACE
 
 
 class OpStoreInterface(Protocol):
@@ -326,3 +328,15 @@ class OpStoreInterface(Protocol):
 
     def bisections(self, pipeline: str | None = None, *, limit: int | None = None) -> list[BisectionRecord]:
         """Return bisections, newest first; raise PipelineNotFound if there never was such a pipeline."""
+
+    def collect_garbage(
+        self, *, grace: float = DEFAULT_GRACE, purge: bool = False, dry_run: bool = False
+    ) -> Collection:
+        """Delete what nobody needs any more, beside pushes; return what was freed and what stays.
+
+        Expired uploads and what crashes left are deleted. Blobs that no version refers to are moved to the trash, if
+        they were published more than `grace` seconds ago, and deleted for good after a week there; with `purge` the
+        trash is emptied now. With `dry_run` nothing changes, and the record says what would. Whatever fails is one of
+        the record's `problems`. Raises CollectionHeld if another collection runs or a backup or a check reads the
+        blobs, and CollectionRefused if the blobs may belong to another database.
+        """

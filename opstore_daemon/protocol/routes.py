@@ -40,6 +40,7 @@ RUN = "/v1/runs/<run>"
 RUN_OUTPUT = "/v1/runs/<run>/output"
 REMOVALS = "/v1/removals"
 SESSIONS = "/v1/sessions"
+GARBAGE = "/v1/gc"
 
 # The page: at / and below PAGES. Its routes are not part of the API.
 HOME = "/"

@@ -45,9 +45,13 @@ def save(connection: Connection, request: IdempotentRequest, body: bytes, now: i
     _SAVE.run(connection, row)
 
 
-def delete_expired(connection: Connection, now: int) -> None:
-    """Delete results that are older than a day, at most DELETED_AT_ONCE; `now` in microseconds since 1970."""
-    _delete_older(DELETED_AT_ONCE, time=now - RETENTION).run(connection)
+def delete_expired(connection: Connection, now: int) -> bool:
+    """Delete results that are older than a day, at most DELETED_AT_ONCE; return whether there may be more.
+
+    `now` in microseconds since 1970.
+    """
+    deleted = _delete_older(DELETED_AT_ONCE, time=now - RETENTION).run(connection).all()
+    return len(deleted) == DELETED_AT_ONCE
 
 
 def quota() -> Quota:
@@ -74,7 +78,7 @@ def _result(*, owner: str, key: str) -> Executable:
 def _delete_older(limit: int, *, time: int) -> Executable:
     key = (IdempotentResult.owner, IdempotentResult.key)
     older = select(*key).where(IdempotentResult.at < time).limit(limit)
-    return delete(IdempotentResult).where(tuple_(*key).in_(older))
+    return delete(IdempotentResult).where(tuple_(*key).in_(older)).returning(IdempotentResult.key)
 
 
 @prepared

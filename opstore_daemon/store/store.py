@@ -31,7 +31,7 @@ from opstore_daemon.store.catalog.label_filters import with_labels
 from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.bisections import BisectionOperations
 from opstore_daemon.store.operations.catalog import CatalogOperations
-from opstore_daemon.store.operations.ingest import IngestOperations
+from opstore_daemon.store.operations.collection import CollectionOperations
 from opstore_daemon.store.operations.removal import RemovalOperations
 from opstore_daemon.store.operations.reports import ReportOperations
 from opstore_daemon.store.operations.runs import RunOperations
@@ -44,7 +44,7 @@ from opstore_daemon.store.validity.verdicts import Selection
 
 
 class Store(
-    IngestOperations,
+    CollectionOperations,
     CatalogOperations,
     ValidityOperations,
     RunOperations,

@@ -167,6 +167,7 @@ VERBS: dict[str, Verb] = {
     "bisections": _verb(lambda client: client.bisections("churn"), "pipeline"),
     "set_history": _verb(lambda client: client.set_history("churn", since=2), "pipeline", "op", "edges"),
     "status": _verb(lambda client: client.status()),
+    "collect_garbage": _verb(lambda client: client.collect_garbage(grace=0), "dry_run", "freed"),
     "invite": _verb(lambda client: client.invite()),
     "end_sessions": _verb(lambda client: client.end_sessions()),
     "uploads": _verb(

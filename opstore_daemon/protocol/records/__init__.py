@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records.base import (
     VerdictWord,
 )
 from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
+from opstore_daemon.protocol.records.collections import Collection, NewCollection
 from opstore_daemon.protocol.records.daemon import Problem, Status
 from opstore_daemon.protocol.records.details import VersionDetails
 from opstore_daemon.protocol.records.journal import Journal, JournalEntry
@@ -85,6 +86,7 @@ __all__ = [
     "ChangeOp",
     "ChangeVersion",
     "Check",
+    "Collection",
     "Compat",
     "EdgeVerdict",
     "Fields",
@@ -100,6 +102,7 @@ __all__ = [
     "LockedVersion",
     "Need",
     "NewBisection",
+    "NewCollection",
     "NewLink",
     "NewPipeline",
     "NewRemoval",

@@ -13,6 +13,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Executable, delete, func, insert, select, update
 
@@ -39,6 +40,13 @@ EXPIRED_AT_ONCE = 1000  # uploads that one request discards
 MAX_UPLOADS = 10_000  # of a token
 
 
+class ByAge(NamedTuple):
+    """Some of the uploads: those that no request has used for RETENTION, and those that can be resumed."""
+
+    expired: list[str]
+    unfinished: list[str]
+
+
 class Uploads:
     """The uploads of a store. An owner is the name of a credential; only the owner can see an upload."""
 
@@ -54,6 +62,7 @@ class Uploads:
         frees = "finish or delete some; each expires a week after its last request"
         self._quota = Quota(MAX_UPLOADS, "unfinished uploads", frees, _count)
         self._expired_at = 0
+        self._small: set[str] = set()  # the drafts of small pushes, which have no row
         self.max_open = MAX_OPEN  # fewer if the process may have few files open
 
     def create(self, owner: str, size: int | None) -> records.Upload:
@@ -233,14 +242,18 @@ class Uploads:
     def publish_small(self, data: bytes, digest: Digest) -> None:
         """Make these bytes a durable blob, without an upload: after a crash, `sweep` discards the draft."""
         upload = uuid.uuid4().hex
-        with self._space.writing(len(data)):
-            draft = self._saver.draft(upload)
-            try:
-                draft.append(data)
-                draft.publish(digest)
-            finally:
-                draft.close()
-                self._saver.discard(upload)
+        self._small.add(upload)
+        try:
+            with self._space.writing(len(data)):
+                draft = self._saver.draft(upload)
+                try:
+                    draft.append(data)
+                    draft.publish(digest)
+                finally:
+                    draft.close()
+                    self._saver.discard(upload)
+        finally:
+            self._small.discard(upload)
 
     def discard(self, upload: str, owner: str) -> None:
         """Discard the upload and its bytes; raise UploadNotFound."""
@@ -270,10 +283,12 @@ class Uploads:
 
         If the row can't be deleted, what is left is an empty upload, which expires.
         """
-        self._end_all([upload])
+        self.end_all([upload])
 
-    def _end_all(self, uploads: Sequence[str]) -> bool:
+    def end_all(self, uploads: Sequence[str]) -> bool:
         """Do what `end` does, in one transaction, since each syncs the disk; return whether the rows are deleted."""
+        if not uploads:
+            return True
 
         def delete_rows(connection: Connection) -> bool:
             for upload in uploads:
@@ -324,14 +339,43 @@ class Uploads:
         now = self._now()
         with self._database.read() as connection:
             found = _untouched(EXPIRED_AT_ONCE, since=now - RETENTION).run(connection).scalars().all()
+        self.correct_times()
+        if len(found) < EXPIRED_AT_ONCE:
+            self._expired_at = now
+        expired = [upload for upload in found if not self._is_receiving(upload)]
+        return len(expired) if self.end_all(expired) else 0
+
+    def correct_times(self) -> None:
+        """Let uploads from a time when the clock was ahead expire RETENTION after this call."""
+        now = self._now()
+        with self._database.read() as connection:
             ahead = _touched_later(time=now + TOUCH_INTERVAL).run(connection).first() is not None
         if ahead:
             with suppress(errors.Unavailable), self._database.write() as connection:
                 _touch_later(time=now + TOUCH_INTERVAL, now=now).run(connection)
-        if len(found) < EXPIRED_AT_ONCE:
-            self._expired_at = now
-        expired = [upload for upload in found if not self._is_receiving(upload)]
-        return len(expired) if self._end_all(expired) else 0
+
+    def by_age(self) -> Iterator[ByAge]:
+        """Yield all uploads, EXPIRED_AT_ONCE at a time."""
+        after, oldest = "", self._now() - RETENTION
+        while True:
+            with self._database.read() as connection:
+                rows = _ages(EXPIRED_AT_ONCE, after=after).run(connection).all()
+            if not rows:
+                return
+            after = rows[-1].id
+            expired = [row.id for row in rows if row.touched_at < oldest and not self._is_receiving(row.id)]
+            yield ByAge(expired, [row.id for row in rows if row.id not in set(expired)])
+
+    def orphans(self) -> list[str]:
+        """Return the drafts that belong to no upload, and to no small push of this process.
+
+        They are listed before the rows: the row of an upload is committed before its draft is made. No id is ever used
+        twice, so what is found here may be discarded later.
+        """
+        drafts = list(self._saver.drafts())
+        with self._database.read() as connection:
+            known = set(connection.execute(select(UploadRow.id)).scalars())
+        return [draft for draft in drafts if draft not in known and draft not in self._small]
 
     def sweep(self, *, drafts: bool = True) -> None:
         """Discard expired uploads and the drafts that a crash left without an upload; call before the first request.
@@ -340,12 +384,8 @@ class Uploads:
         """
         while self.expire() == EXPIRED_AT_ONCE:
             pass
-        if not drafts:
-            return
-        with self._database.read() as connection:
-            known = set(connection.execute(select(UploadRow.id)).scalars())
-        for upload in list(self._saver.drafts()):
-            if upload not in known:
+        if drafts:
+            for upload in self.orphans():
                 self._saver.discard(upload)
 
     def close(self) -> None:
@@ -417,6 +457,12 @@ def _touched_later(*, time: int) -> Executable:
 @prepared
 def _touch_later(*, time: int, now: int) -> Executable:
     return update(UploadRow).where(UploadRow.touched_at > time).values(touched_at=now)
+
+
+@prepared
+def _ages(limit: int, *, after: str) -> Executable:
+    following = select(UploadRow.id, UploadRow.touched_at).where(UploadRow.id > after)
+    return following.order_by(UploadRow.id).limit(limit)
 
 
 @prepared

@@ -22,7 +22,10 @@ from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
 from opstore_daemon.store.ingest.open_upload import Declaration, ended
+from opstore_daemon.store.ingest.publications import Publications
 from opstore_daemon.store.ingest.uploads import Uploads
+from opstore_daemon.store.maintenance.collectable import Collectable
+from opstore_daemon.store.maintenance.collector import Collector
 from opstore_daemon.store.transactions import Transactions, utc
 
 PUBLISH_TRIES = 3
@@ -47,8 +50,13 @@ class IngestOperations(Transactions):
         """`owns_blobs`: every blob of the saver belongs to this database, so those without a version can be deleted."""
         super().__init__(database, saver, clock)
         self._owns_blobs = owns_blobs
+        self.publications = Publications()
         self.reads = long_reads.places()
         self.uploads = Uploads(database, saver, self._now, self.reads)
+        self._collectable = Collectable(
+            database, saver, self.uploads, self.publications, self._now, owns_blobs=owns_blobs
+        )
+        self.collector = Collector(self._collectable, self.reads)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
         """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""
@@ -235,10 +243,11 @@ class IngestOperations(Transactions):
 
         try:
             self.saver.check_place()  # nothing is published into a folder that took its place
-            for _ in range(PUBLISH_TRIES):
-                publish()
-                with suppress(_BlobGone):
-                    return self._write(Pushed, work)
+            with self.publications.running(blob.digest):
+                for _ in range(PUBLISH_TRIES):
+                    publish()
+                    with suppress(_BlobGone):
+                        return self._write(Pushed, work)
             reason = f"{blob.digest} was published {PUBLISH_TRIES} times and deleted each time"
             raise errors.StorageFailed(reason=reason)
         except errors.OutcomeUnknown:  # the version may be there
@@ -248,15 +257,13 @@ class IngestOperations(Transactions):
             raise
 
     def _delete_unless_used(self, digest: Digest) -> None:
-        """Delete a blob that no version has, or had before its removal; a failure leaves it to the collector.
+        """Delete a blob that no version has or had; what fails, or is read by a backup, is left to the collector.
 
         While no transaction writes: a concurrent push of the same bytes looks for its blob in its own transaction, and
         publishes it again. This only reads, because a full disk may be why the push failed.
         """
         if not self._owns_blobs:
             return
-        with suppress(errors.OpStoreError), self.database.read_between_writes() as connection:
-            self.database.verify()
-            self.saver.check_place()
-            if not versions.ever_had_blob(connection, digest):
+        with suppress(errors.OpStoreError), self._collectable.alone() as connection:
+            if digest not in self.publications and not versions.ever_had_blob(connection, digest):
                 self.saver.delete(digest)

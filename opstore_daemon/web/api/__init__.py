@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from opstore_daemon.web.api import (
     bisections,
     blobs,
+    collection,
     daemon,
     journal,
     links,
@@ -35,6 +36,7 @@ EVERY_MODULE = (
     removals,
     journal,
     sessions,
+    collection,
 )
 
 

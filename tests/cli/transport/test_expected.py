@@ -54,6 +54,15 @@ TO_ANY = LINK | {"downstream": "report", "downstream_version": None}
 FROM = LINK | {"upstream": "scaler", "upstream_version": "1.0.0", "downstream": "pca", "downstream_version": "1.0.0"}
 LINKED = PUSHED | {"links": [LINK, TO_ANY, FROM]}
 UPLOAD = {"upload": "a", "offset": 0, "size": None}
+COLLECTION = {
+    "dry_run": False,
+    "complete": True,
+    "uploads": 1,
+    "uploads_size": 5,
+    "purged": 1,
+    "purged_size": 7,
+    "freed": 12,
+}
 
 Call = Callable[[CannedClient], object]
 
@@ -125,6 +134,7 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
     "push --new": (lambda client: client.push("pca", b"0123456789", new=True), PUSHED),
     "register": (lambda client: client.register("pca", subversions="aaaa.aaaa.aaaa"), PUSHED),
+    "collection": (lambda client: client.collect_garbage(), COLLECTION),
     "invitation": (lambda client: client.invite(), {"path": f"/ui/open/{'a' * 43}", "seconds": 60}),
 }
 
@@ -325,6 +335,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
     ],
     "push --new": [{"created": False}],
     "register": [{"op": "other"}, {"subversions": "bbbb.bbbb.bbbb"}],
+    "collection": [{"dry_run": True}, {"freed": 1}, {"uploads_size": 7}, {"garbage": -1}],
     "invitation": [
         {"path": path}
         for path in (

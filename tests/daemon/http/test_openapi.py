@@ -36,6 +36,8 @@ PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable",
 VALUES = {
     "sample": f"xxh128:{0:032}",
     "intact": "1",
+    "grace": "3600",
+    "purge": "1",
     "limit": "1",
     "label": "stage=test",
     "name": "pca",
@@ -299,6 +301,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     yield "POST", "/v1/pipelines/{pipeline}/runs", {}, {"json": RUN}
     yield "POST", "/v1/pipelines/{pipeline}/bisections", {}, {"json": BISECTION}
     yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
+    yield "POST", routes.GARBAGE, {}, {"json": {"grace": 0}}
     yield "POST", routes.SESSIONS, {}, {}
     yield "DELETE", routes.SESSIONS, {}, {}
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
@@ -344,7 +347,7 @@ AT_THE_START = {
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
-TO_NOBODY = {"ConnectionLost", "CollectionHeld"}  # the client has gone; no route collects yet
+TO_NOBODY = {"ConnectionLost"}  # the client has gone
 
 
 def raised() -> set[str]:
