@@ -1,9 +1,10 @@
-"""The daemon's command line. `opstore serve` and `opstore db` run it; a service manager can, too."""
+"""The daemon's command line. `opstore serve`, `db`, `backup` and `restore` run it; a service manager can, too."""
 
 import gc
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -19,7 +20,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run the opstore daemon, or manage its database."""
+    """Run the opstore daemon, manage its database, or back up its store."""
 
 
 @main.command()
@@ -64,6 +65,37 @@ def current(form: str | None, url: str | None) -> None:
     from opstore_daemon import config, daemon
 
     _show(lambda: daemon.current(config.load(os.environ, url)), form)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
+@click.option("--saver", help="Where the bytes are: file:///PATH.", show_default="blobs in OPSTORE_HOME")
+@click.option("--check", is_flag=True, help="Only read the backup in DIR, and compare it with its manifest.")
+@click.option("--checksum", is_flag=True, help="Read blobs that DIR has already, and copy damaged ones again.")
+@click.option("--prune", is_flag=True, help="Delete the blobs in DIR that this backup does not need.")
+@click.option("--lines", is_flag=True, hidden=True)
+def backup(
+    folder: Path, db: str | None, saver: str | None, check: bool, checksum: bool, prune: bool, lines: bool
+) -> None:
+    """Copy the store to DIR, beside a running daemon or without one."""
+    from opstore_daemon.backup import program
+
+    program.backup(os.environ, db, saver, folder, check=check, checksum=checksum, prune=prune, lines=lines)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
+@click.option("--saver", help="Where the bytes go: file:///PATH.", show_default="blobs in OPSTORE_HOME")
+@click.option("--clone", is_flag=True, help="Give the restored store an id of its own.")
+@click.option("--partial", is_flag=True, help="Restore what is intact of a damaged backup.")
+@click.option("--lines", is_flag=True, hidden=True)
+def restore(folder: Path, db: str | None, saver: str | None, clone: bool, partial: bool, lines: bool) -> None:
+    """Restore the backup in DIR into a home without content."""
+    from opstore_daemon.backup import program
+
+    program.restore(os.environ, db, saver, folder, clone=clone, partial=partial, lines=lines)
 
 
 @main.command("chariots-export", hidden=True)

@@ -53,13 +53,19 @@ class Config:
         """The log file."""
         return self.home / "daemon.log"
 
+    @property
+    def saver_folder(self) -> Path | None:
+        """The folder of the blobs; None if they are elsewhere."""
+        parts = urlsplit(self.saver_url)
+        is_folder = parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path
+        return Path(unquote(parts.path)) if is_folder else None
+
     def saver(self) -> BaseSaver:
         """Return the saver at `saver_url`; raises InvalidSetting."""
-        parts = urlsplit(self.saver_url)
-        if parts.scheme == "memory":
+        if urlsplit(self.saver_url).scheme == "memory":
             return MemorySaver()
-        if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-            return FileSaver(unquote(parts.path))
+        if self.saver_folder is not None:
+            return FileSaver(self.saver_folder)
         reason = f"{self.saver_url!r} is not file:///PATH or memory:"
         raise errors.InvalidSetting(setting="--saver", reason=reason)
 

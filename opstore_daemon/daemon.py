@@ -34,7 +34,7 @@ from opstore_daemon.log import LimitedHandler, one_line
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.metadata.database_match import keeping_wal
-from opstore_daemon.protocol import errors, proof
+from opstore_daemon.protocol import errors, proof, restore_marker
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.store.opening import upgrade_alone
@@ -68,6 +68,7 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         config.home.mkdir(parents=True, exist_ok=True)
         log_handler = _set_up_log(config.log_file, also_stderr=not background)
     with locked(config) as lock, closing(Database(config.db_url)) as database:
+        restore_marker.check(config.home)
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
@@ -226,6 +227,7 @@ def upgrade(config: Config) -> UpgradedSchema:
     """
     os.umask(0o077)
     with locked(config), closing(Database(config.db_url)) as database:
+        restore_marker.check(config.home)
         spend_on, migrate = database.reserve.spend_on, Migrate(database)
         database.acquire(str(config.home))
         before = spend_on(lambda: _revision(database, migrate))
@@ -236,7 +238,8 @@ def upgrade(config: Config) -> UpgradedSchema:
 
 
 def current(config: Config) -> CurrentSchema:
-    """Return the database's schema and the one that this release needs."""
+    """Return the database's schema and the one that this release needs. Raises RestoreUnfinished."""
+    restore_marker.check(config.home)
     with keeping_wal(path_of(config.db_url)), closing(Database(config.db_url)) as database:
         migrate = Migrate(database)
         schema = _revision(database, migrate)

@@ -58,6 +58,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
     "Maintenance": {
+        "backup": (
+            "opstore_cli.commands.backup",
+            "Copy the local store to DIR, beside a running daemon or without one.",
+        ),
+        "restore": ("opstore_cli.commands.restore", "Restore the backup in DIR into an empty OPSTORE_HOME."),
         "copy": ("opstore_cli.commands.copy", "Copy versions to another store, with their links and tags."),
         "export": ("opstore_cli.commands.export", "Export versions to a folder, with their links and tags."),
         "import": ("opstore_cli.commands.import_", "Import the contents of another store."),

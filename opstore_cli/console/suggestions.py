@@ -34,7 +34,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("deprecate retire archive", (("yank REF --reason TEXT", "retires a version"),)),
         Meaning("inspect info describe stat", _SHOW),
         Meaning("history log reflog changes", _HISTORY),
-        Meaning("get download fetch load checkout clone restore", _PULL),
+        Meaning("get download fetch load checkout clone", _PULL),
         Meaning("cat", (("pull REF -o -", "writes the bytes of a version to standard output"),)),
         Meaning("upload add put store save commit create publish new", _PUSH),
         Meaning(

@@ -11,13 +11,14 @@ import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from opstore_daemon.metadata.database_match import what_is_wrong
 from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.store_ids import is_store_id
 from opstore_daemon.system import full_disk
-from opstore_daemon.system.lock_file import Busy, LockFile, holder
+from opstore_daemon.system.lock_file import Busy, LockFile, holder, read_record
 
 _WAL, _STORE = "wal", "store"  # the keys of its record, and of the store id, in the lock file
 
@@ -50,17 +51,36 @@ class DatabaseFile:
         except OSError as error:
             failure = errors.StorageFull if full_disk.is_full(error) else errors.DatabaseFailed
             raise failure(reason=f"{path} can't be locked: {full_disk.reason(error, path.parent)}") from error
-        self._record = WalRecord.parse(self._lock.record.get(_WAL))
-        self._store = _text(self._lock.record.get(_STORE))
+        reason = self._examine(self._lock.record)
+        if reason is not None:
+            raise errors.DatabaseDamaged(database=str(self.path), reason=reason)
+        self._holder = holder(home)
+        self._write()
+
+    def check_complete(self) -> None:
+        """Raise what `acquire` raises for files that can't be all of a database; nobody is kept from starting a daemon.
+
+        Call it before this process opens the database.
+        """
+        self._check_kinds()
+        if self._examine(read_record(self.path.with_name(f"{self.path.name}.lock"))) is None:
+            return
+        try:
+            self.acquire(None)  # looks again, at a record that nobody is changing
+        except errors.StoreInUse:
+            return  # a daemon writes, and the record was behind
+        finally:
+            self.release()
+
+    def _examine(self, found: dict[str, Any]) -> str | None:
+        """Return in words what is wrong with the files, going by the record in the lock file; None if nothing is."""
+        self._record, self._store = WalRecord.parse(found.get(_WAL)), _text(found.get(_STORE))
         main, wal = _state(self.path), _size(self._wal)
         reason = what_is_missing(self._record, main, wal)
         # A database that changed since the record: somebody did a checkpoint, or it is another one.
         if reason is None and main is not None and main.st_size and not self._record.is_of(main):
             reason = what_is_wrong(self.path, self._store or None, self._record.position, has_wal=bool(wal))
-        if reason is not None:
-            raise errors.DatabaseDamaged(database=str(self.path), reason=reason)
-        self._holder = holder(home)
-        self._write()
+        return reason
 
     def _check_kinds(self) -> None:
         for path in (

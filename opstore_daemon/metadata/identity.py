@@ -41,6 +41,11 @@ def newer_release(connection: Connection) -> str | None:
         found = connection.exec_driver_sql("SELECT release FROM store LIMIT 1").scalar()
     except DBAPIError:  # a later schema may keep it elsewhere
         return None
+    return later_release(found)
+
+
+def later_release(found: object) -> str | None:
+    """Return the release that a database names, if it is later than this one; None for anything else."""
     if not isinstance(found, str) or not _RELEASE.fullmatch(found):
         return None
     from packaging.version import Version  # here: only a schema that we can't read needs it

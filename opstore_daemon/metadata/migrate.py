@@ -46,7 +46,7 @@ class Migrate:
 
     def head(self) -> str:
         """Return the revision that this release needs."""
-        return _revisions()[-1]
+        return known_revisions()[-1]
 
     def current(self) -> str | None:
         """Return the database's revision; None if it has no schema yet."""
@@ -62,9 +62,7 @@ class Migrate:
         """Return the database's revision, as `current` does; raise SchemaTooNew if this release does not know it."""
         current = self.current()
         if self._is_unknown(current):
-            release = self.release_needed(current)
-            advice = f"install opstore {release} or later" if release else "update opstore"
-            raise errors.SchemaTooNew(found=current, known=self.head(), release=release, advice=advice)
+            raise schema_too_new(current, self.release_needed(current))
         return current
 
     def release_needed(self, revision: str | None) -> str | None:
@@ -75,7 +73,7 @@ class Migrate:
             return newer_release(connection)
 
     def _is_unknown(self, revision: str | None) -> bool:
-        return revision not in (None, *_revisions())
+        return revision not in (None, *known_revisions())
 
     def upgrade(self, store_id: str | None = None) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
@@ -115,7 +113,13 @@ class Migrate:
         return backup
 
 
-def _revisions() -> list[str]:
+def schema_too_new(revision: str | None, release: str | None) -> errors.SchemaTooNew:
+    """Return the error for a database of this revision, which the later `release` made (None: not known)."""
+    advice = f"install opstore {release} or later" if release else "update opstore"
+    return errors.SchemaTooNew(found=revision, known=known_revisions()[-1], release=release, advice=advice)
+
+
+def known_revisions() -> list[str]:
     """Return the revisions that this release knows, the newest last: the names of their files begin with them."""
     found = sorted(path.stem.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
     if not found:

@@ -9,21 +9,22 @@
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
-    │                                  PathRefused  PathIsFolder  BisectionRefused
+    │                                  PathRefused  PathIsFolder  BisectionRefused  BackupRefused
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  NotBroken  (exit 3: NothingKnown  BadEndUntested)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  VersionRemoved  NoVersionYet  NotStored
     │                                  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
     │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
-    │                                  PipelineNotSaved  PathNotFound
+    │                                  PipelineNotSaved  PathNotFound  StoreNotFound  BackupNotFound
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
     │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
     │                                  SubversionsRemoved  StillNeeded  OpHasVersions  OpInPipeline
+    │                                  BackupInUse  BackupOfOtherStore  HomeNotEmpty
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
-    │                                  UnexpectedResponse
+    │                                  UnexpectedResponse  BackupDamaged  BackupIncomplete
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
     │                                  ConnectionLost  TlsFailed  TlsRequired
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
@@ -32,7 +33,8 @@
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  StoreIdDamaged
-    │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced
+    │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
+    │                                  BackupTooNew  RestoreUnfinished
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     │                                  QuotaExceeded
     └── InternalError        exit 70
@@ -207,6 +209,11 @@ class BisectionRefused(Refused):
     """The ends of a bisection have no entry between them that could have broken the pipeline."""
 
     message = "can't bisect {pipeline}: {reason}"
+    hint = "{advice}"
+
+
+class BackupRefused(Refused):
+    message = "{reason}"
     hint = "{advice}"
 
 
@@ -569,6 +576,16 @@ class PathNotFound(NotFound, FileNotFoundError):
     hint = "{advice}"
 
 
+class StoreNotFound(NotFound):
+    message = "there is no store to back up: {database} does not exist"
+    hint = "set OPSTORE_HOME, or give the --db and the --saver that the daemon was started with"
+
+
+class BackupNotFound(NotFound):
+    message = "there is no backup in {folder}: {reason}"
+    hint = "{advice}"
+
+
 class RouteNotFound(NotFound):
     message = "there is nothing at {path}"
 
@@ -721,6 +738,21 @@ class CollectionRefused(Conflict):
     message = "nothing is collected here: {reason}"
 
 
+class BackupInUse(Conflict):
+    message = "another opstore process uses the backup in {folder}"
+    hint = "wait until it has ended, and run the same command again"
+
+
+class BackupOfOtherStore(Conflict):
+    message = "{folder} has a backup of the store {found}, not of the store {store}"
+    hint = "give each store a backup folder of its own"
+
+
+class HomeNotEmpty(Conflict):
+    message = "nothing is restored into {home}, because it has content: {reason}"
+    hint = "set OPSTORE_HOME to an empty folder"
+
+
 class NumbersExhausted(Conflict):
     message = "{op} has no version number left at the level {level}"
 
@@ -766,6 +798,16 @@ class UnexpectedResponse(IntegrityFailure):
     message = "{url} responded with {actual} to a request for {expected}: nothing was kept"
     hint = "check which daemon that is: opstore status"
     python = "check which daemon that is: client.status()"
+
+
+class BackupDamaged(IntegrityFailure):
+    message = "the backup in {folder} is damaged: {reason}"
+    hint = "{advice}"
+
+
+class BackupIncomplete(IntegrityFailure):
+    message = "the backup lacks {count} of {total} blobs, which are damaged or missing in the store"
+    hint = "push the same bytes again, if you have them, and repeat the backup; opstore restore then needs --partial"
 
 
 class Unreachable(OpStoreError):
@@ -988,6 +1030,20 @@ class ProgramReplaced(Unavailable):
     message = "the daemon's program was replaced or removed while it runs: {reason}"
     hint = "opstore restart"
     python = "in a shell: opstore restart"
+
+
+class BackupFolderFailed(Unavailable):
+    message = "{path} can't be used: {reason}"
+
+
+class BackupTooNew(Unavailable):
+    message = "the backup in {folder} has the format {found}, which is newer than this opstore ({known})"
+    hint = "update opstore: the backup was made by the release {release}"
+
+
+class RestoreUnfinished(Unavailable):
+    message = "the restore of {source} into {home} is not finished"
+    hint = "finish it: {command}"
 
 
 class BudgetExceeded(OpStoreError):

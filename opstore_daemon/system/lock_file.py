@@ -77,6 +77,36 @@ class LockFile:
             self._close()
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record in a lock file without locking it; an empty one if there is none, or it can't be read."""
+    try:
+        fd = open_regular(path, os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        return _read(fd)
+    finally:
+        os.close(fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of the file; False if there is no file, or it can't be opened.
+
+    This takes a shared lock for an instant, so call it only if nobody is about to lock the file.
+    """
+    try:
+        fd = open_regular(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)  # anything else: a file system without locks
+    finally:
+        os.close(fd)
+    return False
+
+
 def holder(home: str | None) -> dict[str, Any]:
     """Return the record of this process as a holder."""
     return {"pid": os.getpid(), "host": os.uname().nodename, "home": home}

@@ -128,6 +128,21 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     assert has(opstore("logout", token["url"]), "`logout`")
 
 
+def test_backups_have_the_promised_keys(opstore: Program) -> None:
+    (opstore.folder / "a.bin").write_bytes(b"a")
+    digest = opstore("push", "pca", "a.bin")["digest"].removeprefix("sha256:")
+    opstore("stop")
+    assert has(opstore("backup", "saved"), "`backup`")
+    (opstore.folder / "saved" / "blobs" / digest[:2] / digest).unlink()
+    checked = opstore("backup", "--check", "saved", code=6)
+    assert has(checked, "`backup --check`")
+    opstore.told["OPSTORE_HOME"] = str(opstore.folder / "other")
+    restored = opstore("restore", "--partial", "saved")
+    assert has(restored, "`restore`")
+    for problem in (*checked["problems"], *restored["missing"]):
+        assert has(problem, "an element of `missing` of `backup` and `restore`")
+
+
 def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     opstore("push", "pca", "a.bin", "--tag", "stable")

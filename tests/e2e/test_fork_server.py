@@ -54,6 +54,9 @@ yank pca@2.0.0 --reason late
 unyank pca@2.0.0
 pull pca@1.0.0 -o pulled
 pull pca@1.0.0 -o -
+backup saved -q
+backup --check saved -q
+restore saved
 db current
 config show
 logs -n 0

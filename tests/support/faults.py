@@ -90,6 +90,18 @@ def refuse_folder_sync(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     monkeypatch.setattr(os, "fsync", fsync)
 
 
+def refuse_file_sync(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """Have fsync fail with the error for each regular file, as on a disk that fails."""
+    really, refuse = os.fsync, fails(error)
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            refuse()
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
 def record_names(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
     """Record these system calls, `fsync` of a folder as `fsync folder`, in order in the list that is returned."""
     log: list[str] = []

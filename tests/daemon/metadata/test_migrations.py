@@ -135,7 +135,7 @@ def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrate.FOLDER))
     known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
-    assert migrate._revisions() == known[::-1]
+    assert migrate.known_revisions() == known[::-1]
 
 
 @pytest.mark.parametrize("state", ["none", "ours"])

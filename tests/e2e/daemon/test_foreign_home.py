@@ -28,6 +28,8 @@ COMMANDS = [
     "serve",
     "db upgrade",
     "db current",
+    "backup elsewhere",
+    "restore elsewhere",
 ]
 # In the fast tests one of each kind: with a client, without one, and those that are the daemon's program.
 FAST = {"push pca blob", "status", "start", "open --print", "db upgrade"}

@@ -1,0 +1,139 @@
+"""The home that a backup is restored into: it has no content, and nobody uses it meanwhile.
+
+From the first change to the last, a marker lies in the home (protocol.restore_marker): no daemon starts there. With a
+marker in place, whatever the home has is of an earlier restore, which this one completes.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from opstore_daemon.backup import database_copy, files
+from opstore_daemon.config import Config
+from opstore_daemon.home import locked
+from opstore_daemon.metadata.connections import path_of
+from opstore_daemon.protocol import errors, restore_marker
+from opstore_daemon.protocol.restore_marker import RestoreMarker
+from opstore_daemon.savers import BaseSaver
+from opstore_daemon.system.lock_file import Busy, LockFile, holder
+
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database
+
+
+class RestoredHome:
+    """The places of a store that is being restored: `path` is the home."""
+
+    def __init__(self, config: Config) -> None:
+        """Find the places; raise BackupRefused for a database or blobs in memory."""
+        database, folder = path_of(config.db_url), config.saver_folder
+        if database is None or folder is None:
+            reason = "a backup can't be restored into memory: give a --db and a --saver that are on a disk"
+            raise errors.BackupRefused(reason=reason, advice="")
+        self.path, self.database, self.folder, self._config = config.home, database, folder, config
+        self._marker = config.home / restore_marker.MARKER
+
+    @property
+    def places(self) -> list[Path]:
+        """The folders and files of the store."""
+        return [self.path, self.database, self.folder]
+
+    @contextmanager
+    def held(self) -> Iterator[BaseSaver]:
+        """Hold the home, the database and the blobs in the context, which gets the saver of the blobs.
+
+        Raises HomeNotEmpty, HomeLocked and StoreInUse, and errors of the disk. Then nothing in the home was changed.
+        """
+        self._check_empty()  # first: it may be the home of a daemon that runs
+        with locked(self._config), files.translated(self.path), self._database_lock():
+            self._check_empty()
+            saver = self._config.saver()
+            saver.acquire(str(self.path))
+            try:
+                yield saver
+            finally:
+                saver.release()
+
+    @contextmanager
+    def _database_lock(self) -> Iterator[None]:
+        try:
+            self._lock = LockFile(self.database.with_name(f"{self.database.name}.lock"))
+        except Busy as busy:
+            raise errors.StoreInUse(what=f"the database {self.database}", holder=busy.holder) from None
+        try:
+            yield
+        finally:
+            self._lock.close()
+
+    # --- its content ----------------------------------------------------------------------------------------------
+
+    def _check_empty(self) -> None:
+        """Raise HomeNotEmpty, unless the home is empty, has a store without content, or has a marker."""
+        if restore_marker.read(self.path) is not None:
+            return
+        with files.translated(self.path):
+            reason = self._what_is_in_database() or self._what_is_in_blobs()
+        if reason is not None:
+            raise errors.HomeNotEmpty(home=str(self.path), reason=reason)
+
+    def _what_is_in_database(self) -> str | None:
+        if not _has_bytes(self.database):
+            wal = self.database.with_name(f"{self.database.name}-wal")
+            return f"{wal} has commits of a database that is missing" if _has_bytes(wal) else None
+        try:
+            with database_copy.snapshot(self.database) as connection:
+                if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    return None
+                (position,) = connection.execute("SELECT position FROM counter").fetchone()
+                ops = connection.execute("SELECT 1 FROM op").fetchone()
+        except (sqlite3.Error, TypeError) as error:
+            return f"{self.database} can't be read: {error}"
+        return f"its database is at position {position} of the journal" if position or ops else None
+
+    def _what_is_in_blobs(self) -> str | None:
+        if not self.folder.is_dir():
+            return None
+        saver = self._config.saver()
+        store_id = saver.store_id()
+        if store_id is not None and not _has_bytes(self.database):
+            return f"{self.folder} belongs to the store {store_id}, whose database is missing"
+        if saver.has_blobs():
+            return f"{self.folder} has blobs"
+        return f"{self.folder} has unfinished uploads" if any(saver.drafts()) else None
+
+    # --- its changes ----------------------------------------------------------------------------------------------
+
+    def mark(self, marker: RestoreMarker) -> None:
+        """Mark the home as unfinished, durably. Raises OSError."""
+        files.replace(self._marker, msgspec.json.encode(marker) + b"\n")
+
+    def unmark(self) -> None:
+        """Delete the marker, durably. Raises OSError."""
+        files.sync_names(self.path)
+        os.unlink(self._marker)
+        files.sync_names(self.path)
+
+    def place_database(self, part: Path) -> None:
+        """Give the complete database its name, durably, in place of one without content. Raises OSError."""
+        self._lock.write(holder(str(self.path)))  # what it says of an earlier WAL is no longer true
+        for suffix in BESIDE:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.database}{suffix}")
+        files.publish(part, self.database)
+        files.sync_names(self.database.parent)
+
+    def delete_parts(self) -> None:
+        """Delete what an interrupted restore left beside the database. Raises OSError."""
+        for name in os.listdir(self.database.parent):
+            if name.startswith(f".{self.database.name}.") and files.is_part(name):
+                os.unlink(self.database.parent / name)
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except OSError:
+        return False
