@@ -157,7 +157,10 @@ class Uploader:
                 known = {blob.digest for blob in intact().blobs if blob.size == self._size}
         except RETRYABLE:
             return None
-        return self._create_version(digest=digest, size=self._size) if digest in known else None
+        if digest in known:
+            with contextlib.suppress(errors.BlobNotFound):  # removed or found damaged meanwhile
+                return self._create_version(digest=digest, size=self._size)
+        return None
 
     def _earlier_upload(self, state: StateFile | None) -> Upload | None:
         """Return the upload of this source that an earlier process started, if the daemon still has it."""

@@ -18,6 +18,7 @@ from tests.support.waiting import WITHIN
 OPS = ("pca", "forest", "scaler")  # shared by all clients, so that they number against each other
 SIZES = (10, 5_000, 400_000)
 CONTENTS = 6  # that all clients push again and again: half of the bytes are duplicates
+KEPT = 4  # pushes of a client after which it removes the first two of them
 AWAY = (OSError, http.client.HTTPException, json.JSONDecodeError)  # the last one: half an answer
 
 
@@ -40,6 +41,7 @@ class Work:
     seed: int
     pushes: list[Push] = field(default_factory=list)
     repeated: int = 0
+    collected: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     ended: threading.Event = field(default_factory=threading.Event)
     turn: threading.Condition = field(default_factory=threading.Condition)
@@ -116,7 +118,20 @@ class Pusher(Client):
         declared |= {"valid_for": [f"{downstream}@any"], "new_ops": "exact"}
         way = self.random.choice((self._in_one_request, self._by_digest, self._by_upload))
         version = way(op, data, declared)
-        self.work.pushes.append(Push(op, version["version"], digest, downstream))
+        push = Push(op, version["version"], digest, downstream)
+        self.work.pushes.append(push)
+        self._kept.append(push)
+        if len(self._kept) == KEPT:
+            self._remove(self._kept[0], self._kept[1])
+            self._kept.clear()
+
+    def _remove(self, *pushes: Push) -> None:
+        """Remove versions of this client, so that the collector has something to collect."""
+        body = {"references": [f"{push.op}@{push.number}" for push in pushes], "force": True}
+        status, answer = self.ask("POST", routes.REMOVALS, body, uuid.uuid4().hex)
+        assert status == 200, answer
+        for push in pushes:
+            push.removed = True
 
     def _in_one_request(self, op: str, data: bytes, declared: dict[str, Any]) -> dict[str, Any]:
         parts: dict[str, tuple[str, str | bytes, str]] = {
@@ -135,7 +150,7 @@ class Pusher(Client):
         return self._by_upload(op, data, declared)
 
     def _by_upload(self, op: str, data: bytes, declared: dict[str, Any]) -> dict[str, Any]:
-        status, answer = self.ask("POST", routes.UPLOADS, {"size": len(data)})
+        status, answer = self.ask("POST", routes.UPLOADS, {"size": len(data)}, uuid.uuid4().hex)
         assert status == 201, answer
         upload, offset = str(answer["upload"]), 0
         while offset < len(data):
@@ -160,4 +175,23 @@ class Pusher(Client):
     def _create(self, op: str, body: bytes | dict[str, Any], **headers: str) -> dict[str, Any]:
         status, answer = self.ask("POST", routes.path(routes.VERSIONS, op=op), body, uuid.uuid4().hex, **headers)
         assert status == 201, answer
+        return answer
+
+
+class Collector(Client):
+    """Collects garbage all the time, without grace; every other collection empties the trash, too."""
+
+    def run(self) -> None:
+        """Collect until the work ends."""
+        purge = False
+        while not self.work.ended.is_set():
+            purge = not purge
+            answer = self.collect(purge=purge)
+            self.work.collected += answer["garbage"]
+
+    def collect(self, *, purge: bool) -> dict[str, Any]:
+        """Collect once; return what the daemon says about it."""
+        status, answer = self.ask("POST", routes.GARBAGE, {"grace": 0, "purge": purge}, uuid.uuid4().hex)
+        assert status == 200, answer
+        assert not answer["problems"], answer
         return answer

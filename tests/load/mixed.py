@@ -6,11 +6,13 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from opstore_cli import OpStoreClient
+from opstore_daemon.protocol import errors
 
 LARGE = 3 * 1024 * 1024  # bytes of a push that needs an upload
-KEPT = 12  # versions of its own that a client keeps
+KEPT = 12  # versions of its own that a client keeps; it removes older ones
 PIPELINE, OPS = "reviews", ("pca", "forest", "report")
 
 
@@ -69,6 +71,8 @@ class Mixed:
             self.link,
             self.tag,
             self.edit,
+            self.remove,
+            self.collect_garbage,
         ]
 
     def run(self, seconds: float) -> tuple[Counter[str], list[str]]:
@@ -163,6 +167,15 @@ class Mixed:
     def edit(self) -> None:
         self._client.edit(self._own, labels={"count": str(self._count)})
 
+    def remove(self) -> None:
+        if len(self._versions) > 1:
+            number, _ = self._versions.pop(0)
+            self._client.remove(f"{self._own}@{number}", force=True)
+
+    def collect_garbage(self) -> None:
+        with suppress(errors.CollectionHeld):  # by the check or the collection of another client
+            self._client.collect_garbage(grace=0)
+
     def _bytes(self, size: int) -> bytes:
         self._count += 1
         return f"{self._own} {self._count} ".encode().ljust(size, b"x")
@@ -171,4 +184,5 @@ class Mixed:
         pushed = self._client.push(self._own, data, new=True)
         self._position = pushed.position
         self._versions.append((pushed.version, data))
-        del self._versions[:-KEPT]
+        if len(self._versions) > KEPT:
+            self.remove()

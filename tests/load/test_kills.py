@@ -1,4 +1,4 @@
-"""`kill -9` at random moments while six clients push: no acknowledged push is lost, no version is incomplete."""
+"""`kill -9` at random moments while six clients push and a collector runs: nothing is lost, and nothing incomplete."""
 
 import random
 import statistics
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.load.clients import Pusher, Work
+from tests.load.clients import Collector, Pusher, Work
 from tests.load.figures import report
 from tests.load.sizes import at_sizes, seed
 from tests.support import store_files
@@ -55,9 +55,12 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_incomplete_after_kills(
         work.daemon.kill()
     check(home, work)
     assert work.pushes
+    assert work.collected
+    check_clean(home, work)
     report(
         capsys,
         f"{kills} kills (seed {work_seed}): {len(work.pushes)} pushes acknowledged, all there;"
+        f" {work.collected} blobs were collected;"
         f" {work.repeated} requests were cut off and repeated, refused meanwhile: {work.refused or 'none'};"
         f" ready again after {statistics.median(ready):.2f} s (median), {max(ready):.2f} s (slowest)",
     )
@@ -66,8 +69,9 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_incomplete_after_kills(
 @contextmanager
 def _running(work: Work) -> Iterator[Callable[[], bool]]:
     """Run the clients during the context; yield a function that tells whether one has failed."""
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients: list[Future[Any]] = [pool.submit(Pusher(work, number).run) for number in range(CLIENTS)]
+    runs = [*(Pusher(work, number).run for number in range(CLIENTS)), Collector(work, CLIENTS).run]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        clients: list[Future[Any]] = [pool.submit(run) for run in runs]
         try:
             yield lambda: any(client.done() for client in clients)
         finally:
@@ -90,6 +94,20 @@ def _start_and_kill(home: Path, after: float, *, real: bool) -> None:
     time.sleep(after)
     process.kill()
     process.wait()
+
+
+def check_clean(home: Path, work: Work) -> None:
+    """Check that one start and one collection leave nothing but what versions refer to, with nothing done by hand."""
+    work.replace(Daemon.start(home))
+    try:
+        Collector(work, CLIENTS).collect(purge=True)
+    finally:
+        assert work.daemon.stop() == 0
+    contents = store_files.check(home)
+    kept = [each for each in contents.versions.values() if not each.is_removed]
+    needed = {each.digest.removeprefix("sha256:") for each in kept if each.digest}
+    assert {path.name for path in (home / "blobs" / "blobs").glob("*/*")} == needed
+    assert [*(home / "blobs" / "staging").iterdir(), *(home / "blobs" / "trash").iterdir()] == []
 
 
 def check(home: Path, work: Work) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.transfer.source import Source
+from opstore_cli.transfer.upload import Uploader
 from opstore_daemon.protocol import digests, errors, samples
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.protocol.records import Pushed
 from tests.cli.folders.trees import make, packed
 from tests.support.fake_daemon import FakeDaemon, sample_of_bytes
 from tests.support.transfers import BYTES, interrupt_push, source_file, state_files
@@ -66,6 +68,22 @@ def test_bytes_are_sent_if_the_daemon_cannot_verify_its_own(daemon: FakeDaemon, 
     daemon.faults = [("GET blobs", 0)] * 10
     client.push("pca", BYTES)
     assert (set(daemon.asked), daemon.versions) == (set(ASKED[:2]), [BYTES, BYTES])
+
+
+def test_bytes_that_were_removed_and_collected_meanwhile_are_sent(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.versions = [BYTES]
+    really_create = Uploader._create_version
+
+    def create(uploader: Uploader, data: bytes | None = None, **fields: Any) -> Pushed:
+        if "upload" not in fields:
+            daemon.versions.clear()
+        return really_create(uploader, data, **fields)
+
+    monkeypatch.setattr(Uploader, "_create_version", create)
+    client.push("pca", BYTES)
+    assert (daemon.asked, daemon.versions) == (ASKED, [BYTES])
 
 
 def test_an_unfinished_upload_is_deleted_if_the_store_got_its_bytes_meanwhile(
