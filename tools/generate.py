@@ -25,6 +25,7 @@ from opstore_daemon.protocol.records import (
     collections,
     daemon,
     details,
+    fsck,
     journal,
     links,
     ops,
@@ -68,6 +69,7 @@ NOUNS = (
     journal,
     picked,
     collections,
+    fsck,
     sessions,
     daemon,
 )
@@ -228,7 +230,9 @@ def parameter_table() -> str:
             row = (f"`{parameter['name']}`", kind, parameter["description"])
             rows.setdefault(row, []).append(f"`{route.rule}`")
     head = ("parameter", "of", "form", "what")
-    return _table(head, *((name, ", ".join(of), kind, what) for (name, kind, what), of in sorted(rows.items())))
+    return _table(
+        head, *((name, ", ".join(dict.fromkeys(of)), kind, what) for (name, kind, what), of in sorted(rows.items()))
+    )
 
 
 def _link(record: str) -> str:

@@ -359,7 +359,7 @@ _REFERENCE = (
     "downstream",
     "version",
 )  # a verb that takes only a name refuses any other reference
-_OTHER_TEXT = ("evidence", "reason", "message", "filename", "format", "description", "set", "script")
+_OTHER_TEXT = ("evidence", "reason", "message", "filename", "format", "description", "set", "script", "subset")
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
 _FLAGS = (
     "new",
@@ -383,6 +383,8 @@ _FLAGS = (
     "all_versions",
     "force",
     "dry_run",
+    "read_data",
+    "repair",
 )
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
@@ -400,7 +402,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(_FLAGS, flag),
     "edges": pairs,
     "fields": fields,
-    **dict.fromkeys(("limit", "position"), count),
+    **dict.fromkeys(("limit", "position", "rate"), count),
     "command": texts_in_order,
     "new_run": new_run,
     "new_bisection": new_bisection,

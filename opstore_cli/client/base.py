@@ -12,6 +12,7 @@ from opstore_cli.client.cached_copies import CachedCopiesMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.client.comparison import ComparisonMixin
+from opstore_cli.client.fsck import FsckMixin
 from opstore_cli.client.links import LinksMixin
 from opstore_cli.client.progress import ProgressOption
 from opstore_cli.client.pulls import PullsMixin
@@ -45,6 +46,7 @@ class BaseOpStoreClient(
     LinksMixin,
     ValidityMixin,
     RunsMixin,
+    FsckMixin,
     AdministrationMixin,
     ChariotsMixin,
     ObjectsMixin,

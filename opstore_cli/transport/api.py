@@ -77,12 +77,7 @@ class ApiClient:
         `data`: bytes to send with the body, as a multipart form. Every request except a GET has an idempotency key
         and names the author.
         """
-        headers = {**_ACCEPT}
-        if method != "GET":
-            headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
-            author = self.transport.author
-            if author is not None:
-                headers[routes.AUTHOR] = authors.to_header(author)
+        headers = self._headers(method)
         encoded = None if body is None else records.encode(body)
         if encoded is not None:
             headers["Content-Type"] = routes.JSON
@@ -97,6 +92,16 @@ class ApiClient:
             return self._record(response, kind, f"{method} {path}")
 
         return self._read(read, method, path, headers, encoded, parameters)
+
+    def _headers(self, method: str) -> dict[str, str]:
+        """Return the headers of a request: one that changes something has an idempotency key, and names the author."""
+        headers = {**_ACCEPT}
+        if method != "GET":
+            headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
+            author = self.transport.author
+            if author is not None:
+                headers[routes.AUTHOR] = authors.to_header(author)
+        return headers
 
     def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
@@ -200,6 +205,22 @@ class ApiClient:
         """Start a GET; the returned function waits for its record. The daemon works on it in the meantime."""
         with self._exchange("GET", path, _ACCEPT, parameters=parameters) as response:
             yield lambda: self._record(response, kind, f"GET {path}")
+
+    def watched(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        parameters: Mapping[str, Any],
+        notify: Callable[[int], object],
+    ) -> T:
+        """Send a request whose response shows its progress, and return its record.
+
+        `notify` is called with the number of line breaks that have come before the record.
+        """
+        with self._exchange(method, path, self._headers(method), parameters=parameters) as response:
+            response.skip_blanks(notify)
+            return self._record(response, kind, f"{method} {path}")
 
     def version(self, op: str, selector: str, as_of: When | None = None) -> records.VersionRecord:
         """Return the record of the version that `selector` selects, and warn if it is yanked."""

@@ -7,6 +7,7 @@ it has a record, and raises UnexpectedResponse (`ApiClient.expect`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -50,6 +51,7 @@ from opstore_daemon.protocol.records import (
     Versions,
     combine,
 )
+from opstore_daemon.protocol.records.fsck import FsckCheck
 from opstore_daemon.protocol.references import (
     AnyVersion,
     DigestPrefix,
@@ -85,6 +87,21 @@ def place(row: object) -> Place:
         case TagRecord():
             return (-row.position, row.op, row.tag)
     raise TypeError(f"{type(row).__name__} is no row of a list")
+
+
+def fsck_place(cursor: str) -> Place | None:
+    """Return the place of a page of `fsck`, greater than those of the pages before; None if it is no cursor of one."""
+    check, _, begin = cursor.partition(":")
+    checks = get_args(FsckCheck)
+    if check not in checks:
+        return None
+    place = checks.index(check)
+    if check not in ("journal", "versions"):
+        return place, begin
+    numbers = begin.split("/") if begin else []
+    if not all(each.isascii() and each.isdigit() and len(each) < 20 for each in numbers):
+        return None
+    return (place, *map(int, numbers))
 
 
 # --- versions -------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """A successful response of the daemon."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from opstore_cli.transport.interface import Response
 from opstore_daemon.protocol.limits import READ_SIZE
 
+_BLANKS = 1024  # bytes of one read: it waits until it has all of them
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
 
@@ -16,6 +17,7 @@ class ApiResponse:
         self._response = response
         self.status = response.status
         self.size = 0  # bytes of the body that `read` returned
+        self._begin = b""  # of the body, if it is read already
 
     @property
     def content_type(self) -> str:
@@ -38,7 +40,7 @@ class ApiResponse:
 
     def read(self, limit: int) -> bytes:
         """Return the whole body. Raises ValueError if it has more than `limit` bytes, and ConnectionLost."""
-        pieces, left = [], limit + 1
+        pieces, left = [self._begin], limit + 1 - len(self._begin)
         while left and (piece := self._response.read(left)):
             pieces.append(piece)
             left -= len(piece)
@@ -46,6 +48,19 @@ class ApiResponse:
         if not left:
             raise ValueError("the response is too long")
         return b"".join(pieces)
+
+    def skip_blanks(self, notify: Callable[[int], object]) -> None:
+        """Skip the blanks at the beginning of the body; call `notify` with the number of line breaks so far.
+
+        Raises ConnectionLost.
+        """
+        lines = 0
+        while piece := self._response.read(_BLANKS):
+            self._begin = piece.lstrip(b" \n")
+            lines += piece[: len(piece) - len(self._begin)].count(b"\n")
+            notify(lines)
+            if self._begin:
+                break
 
     def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
         """Yield the body as it arrives, in pieces of up to READ_SIZE bytes. Raises ConnectionLost if it ends early.

@@ -14,6 +14,7 @@ from opstore_daemon.protocol.records import (
     Collection,
     Compat,
     Fields,
+    FsckReport,
     JournalEntry,
     Level,
     LinkRecord,
@@ -339,4 +340,20 @@ class OpStoreInterface(Protocol):
         trash is emptied now. With `dry_run` nothing changes, and the record says what would. Whatever fails is one of
         the record's `problems`. Raises CollectionHeld if another collection runs or a backup or a check reads the
         blobs, and CollectionRefused if the blobs may belong to another database.
+        """
+
+    def fsck(
+        self,
+        *,
+        read_data: bool = False,
+        subset: str | None = None,
+        rate: int | None = None,
+        repair: bool = False,
+    ) -> FsckReport:
+        """Check the whole store: the database, the journal, the versions, their blobs and the storage.
+
+        What changes meanwhile is no finding. With `read_data` the bytes of all blobs are read and compared with their
+        digests, with `subset` those of a part of the blobs (`1/7`: the first of seven), at most `rate` bytes in a
+        second. With `repair`, damaged blobs are moved out of the way, and damaged and missing ones are marked, so that
+        nobody pulls them; pushing the same bytes again heals them. Raises InvalidRequest and TooManyReads.
         """

@@ -6,11 +6,12 @@ caller must not conclude from an open file that its bytes are the right ones.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.collection_lock import CollectionLock
+from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.identity import StorageIdentity
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
@@ -183,3 +184,32 @@ class BaseSaver(StorageIdentity, ABC):
     def has_blobs(self) -> bool:
         """Return whether there is any blob."""
         return next(iter(self), None) is not None
+
+    # What `fsck` uses. With these defaults the blobs can be checked, and damaged ones stay where they are.
+
+    def examine(self, digest: Digest) -> Stored:
+        """Return what is at the place of the blob, without reading it; raise BlobNotFound if nothing is there."""
+        return Stored(self.size(digest), None, repr(self.published_at(digest)))
+
+    def parts(self) -> Sequence[str]:
+        """Return the names of the parts that `survey` looks at one by one, in ascending order."""
+        return ("all",)
+
+    def survey(self, part: str) -> Iterator[Digest | Irregularity]:
+        """Yield each blob in this part of the storage, and whatever else should not be there, or not as it is.
+
+        What is published, deleted or moved meanwhile may or may not be included. It need not look at drafts. Memory
+        does not grow with the number of blobs.
+        """
+        assert part in self.parts()  # noqa: S101 - the caller has it from there
+        return iter(self)
+
+    def quarantine(self, digest: Digest, state: str) -> bool:
+        """Move what is at the place of the blob out of the way if it still has that state; return whether it did.
+
+        What was moved is kept for a while, but is no blob any more, and nothing is at the place of the blob. False: it
+        has changed or is gone, or this saver can't do that. Raises StorageFailed.
+        """
+        del state
+        Digest.parse(digest)
+        return False

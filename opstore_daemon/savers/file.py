@@ -7,7 +7,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,9 @@ from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import BaseSaver, Draft, Trashed, check_upload, is_upload
 from opstore_daemon.savers.collection_lock import FolderCollectionLock
+from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.file_draft import SPARE, BlobDirectory, FileDraft, reopen, temp_name
+from opstore_daemon.savers.file_examination import FolderExamination
 from opstore_daemon.savers.folder_identity import FolderIdentity
 from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
@@ -39,7 +41,7 @@ class FileSaver(BaseSaver):
         self._staging = self.root / "staging"
         self._trash = self.root / "trash"
         self._directory, self._pipes = BlobDirectory(self._blobs), Pipes()
-        self._identity = FolderIdentity(self.root)
+        self._identity, self._examination = FolderIdentity(self.root), FolderExamination(self.root)
         self._collection_lock = FolderCollectionLock(self.root)
         with translated("making the store's folders"):
             self._make_folders()
@@ -135,6 +137,21 @@ class FileSaver(BaseSaver):
         with translated("asking for the free space"):
             room = os.statvfs(self.root)
         return room.f_bavail * room.f_frsize
+
+    def examine(self, digest: Digest) -> Stored:
+        found = self._examination.examine(self._directory.path_of(digest))
+        if found is None:
+            raise errors.BlobNotFound(digest=digest)
+        return found
+
+    def parts(self) -> Sequence[str]:
+        return self._examination.parts()
+
+    def survey(self, part: str) -> Iterator[Digest | Irregularity]:
+        return self._examination.survey(part)
+
+    def quarantine(self, digest: Digest, state: str) -> bool:
+        return self._examination.quarantine(self._directory.path_of(digest), state)
 
     carries_id = True
 

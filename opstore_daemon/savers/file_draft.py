@@ -14,6 +14,7 @@ from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.pipe import AVAILABLE, Pipes, SpliceFailed
 from opstore_daemon.savers.posix import translated
+from opstore_daemon.savers.quarantine import move_away
 from opstore_daemon.system import full_disk
 from opstore_daemon.system.writeback import WriteBack
 
@@ -32,6 +33,10 @@ class BlobDirectory:
         """Return the path of the blob, whether or not it exists; raises InvalidDigest."""
         name = Digest.parse(digest).hex
         return Path(f"{self._blobs}/{name[:2]}/{name}")
+
+    def clear(self, path: Path) -> None:
+        """Move what is in the place of a blob, and no file can replace, to the quarantine; raises OSError."""
+        move_away(self._blobs.parent, path)
 
     def make(self, folder: Path) -> None:
         """Create the folder durably; raises OSError."""
@@ -151,7 +156,11 @@ class FileDraft(Draft):
         try:
             if not posix.link(self._path, spare):
                 self._copy(spare)
-            os.rename(spare, target)
+            try:
+                os.rename(spare, target)
+            except IsADirectoryError:
+                self._directory.clear(target)
+                os.rename(spare, target)
         finally:
             posix.unlink(spare)
 

@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -11,6 +12,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BaseSaver, Draft, Trashed, check_upload
 from opstore_daemon.savers.collection_lock import ProcessCollectionLock
+from opstore_daemon.savers.examination import Stored
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 
 
@@ -26,6 +28,7 @@ class _Staged:
 class _Blob:
     data: bytes
     published_at: float
+    state: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class MemorySaver(BaseSaver):
@@ -102,6 +105,18 @@ class MemorySaver(BaseSaver):
         Digest.parse(digest)
         with self._lock:
             self._trash.pop(digest, None)
+
+    def examine(self, digest: Digest) -> Stored:
+        blob = self._blob(digest)
+        return Stored(len(blob.data), None, blob.state)
+
+    def quarantine(self, digest: Digest, state: str) -> bool:
+        with self._lock:
+            blob = self._blobs.get(Digest.parse(digest))
+            if blob is None or blob.state != state:
+                return False
+            del self._blobs[digest]
+        return True
 
     def place(self) -> str:
         return "memory:"

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
@@ -74,6 +75,13 @@ class BlobReader:
             return saver.open(self.digest)
         except errors.BlobNotFound:
             raise errors.BlobDamaged(digest=self.digest, reason="they are missing") from None
+        except errors.StorageFailed as failure:
+            # Something else may be in the place of the blob.
+            with suppress(errors.Unavailable, errors.BlobNotFound):
+                found = saver.examine(self.digest)
+                if found.is_other:
+                    raise errors.BlobDamaged(digest=self.digest, reason=found.problem) from failure
+            raise
 
     def _check_size(self) -> None:
         actual = self._file.seek(0, os.SEEK_END)

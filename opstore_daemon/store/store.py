@@ -32,6 +32,7 @@ from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.bisections import BisectionOperations
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.collection import CollectionOperations
+from opstore_daemon.store.operations.fsck import FsckOperations
 from opstore_daemon.store.operations.removal import RemovalOperations
 from opstore_daemon.store.operations.reports import ReportOperations
 from opstore_daemon.store.operations.runs import RunOperations
@@ -45,6 +46,7 @@ from opstore_daemon.store.validity.verdicts import Selection
 
 class Store(
     CollectionOperations,
+    FsckOperations,
     CatalogOperations,
     ValidityOperations,
     RunOperations,
@@ -134,7 +136,18 @@ class Store(
         """Open the bytes of the version, or a part of them (BlobReader); raise NotStored or BlobDamaged."""
         if version.digest is None or version.size is None:
             raise errors.NotStored(op=version.op, version=version.version)
-        return BlobReader(self.saver, Digest.parse(version.digest), version.size, part)
+        digest = Digest.parse(version.digest)
+        self._refuse_damaged(digest)
+        return BlobReader(self.saver, digest, version.size, part)
+
+    def _refuse_damaged(self, digest: Digest) -> None:
+        """Raise BlobDamaged if the blob is marked: what is in its place, if anything, was found to be wrong."""
+        if not self.damage.may_be_any:
+            return
+        with self.database.read() as connection:
+            mark = self.damage.find(connection, digest)
+        if mark is not None:
+            raise errors.BlobDamaged(digest=digest, reason=f"{mark.problem}, as fsck found")
 
     def blobs(self, sample: str) -> Blobs:
         """Return some of the blobs that have this sample. Only blobs that came by an upload have one."""
@@ -148,4 +161,8 @@ class Store(
 
         Stops once `is_cancelled` returns True.
         """
-        return BlobVerification(self.saver, self.blobs(sample).blobs, self.reads, is_cancelled)
+        blobs = self.blobs(sample).blobs
+        with self.database.read() as connection:
+            marked = self.damage.among(connection, [blob.digest for blob in blobs])
+        blobs = tuple(blob for blob in blobs if blob.digest not in marked)
+        return BlobVerification(self.saver, blobs, self.reads, is_cancelled)

@@ -166,6 +166,7 @@ VERBS: dict[str, Verb] = {
     ),
     "bisections": _verb(lambda client: client.bisections("churn"), "pipeline"),
     "set_history": _verb(lambda client: client.set_history("churn", since=2), "pipeline", "op", "edges"),
+    "fsck": _verb(lambda client: client.fsck(read_data=True)),
     "status": _verb(lambda client: client.status()),
     "collect_garbage": _verb(lambda client: client.collect_garbage(grace=0), "dry_run", "freed"),
     "invite": _verb(lambda client: client.invite()),
@@ -186,7 +187,7 @@ VERBS: dict[str, Verb] = {
     "register_new_pipeline": _verb(lambda client: client.register_new_pipeline(_PIPELINE), "name", "ops", "edges"),
 }
 # A transfer resumes after a response that is not a daemon's, from true ones.
-RESUMING = {"start_pull", "pull_lock", "push a stream", "pull", "load", "path", "get_op_bytes_for_version"}
+RESUMING = {"fsck", "start_pull", "pull_lock", "push a stream", "pull", "load", "path", "get_op_bytes_for_version"}
 # A server may say that there is no such op.
 NONE_WITHOUT_OP = {"get_all_versions_of_op", "get_validated_links"}
 # Further calls of a verb, which send other requests.

@@ -26,6 +26,7 @@ from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
 from opstore_daemon.protocol.records.collections import Collection, NewCollection
 from opstore_daemon.protocol.records.daemon import Problem, Status
 from opstore_daemon.protocol.records.details import VersionDetails
+from opstore_daemon.protocol.records.fsck import Finding, FsckPage, FsckReport
 from opstore_daemon.protocol.records.journal import Journal, JournalEntry
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
@@ -90,6 +91,9 @@ __all__ = [
     "Compat",
     "EdgeVerdict",
     "Fields",
+    "Finding",
+    "FsckPage",
+    "FsckReport",
     "Invitation",
     "Journal",
     "JournalEntry",

@@ -5,7 +5,7 @@
         def reopen(self, saver): ...                   # the same place, as after a restart of the process
         def raw_read(self, saver, digest): ...         # the bytes that are stored, or None
         def raw_write(self, saver, digest, data): ...  # replace them by other bytes
-        def leftovers(self, saver): ...                # how many things are neither a blob nor a draft nor in the trash
+        def leftovers(self, saver): ...                # how many things are no blob, draft, trash or quarantine
 
 The raw hooks bypass the saver: a saver whose reads and writes are wrong in the same way would pass otherwise. After
 each test its drafts are discarded, and there must be no leftovers except the files that acquire() and claim() created.
@@ -21,6 +21,7 @@ from opstore_daemon.savers.conformance.blobs import BlobConformance
 from opstore_daemon.savers.conformance.collection import CollectionConformance
 from opstore_daemon.savers.conformance.common import SaverHooks
 from opstore_daemon.savers.conformance.drafts import DraftConformance
+from opstore_daemon.savers.conformance.examination import ExaminationConformance
 from opstore_daemon.savers.conformance.ownership import OwnershipConformance
 from opstore_daemon.savers.conformance.publishing import PublishConformance
 
@@ -28,7 +29,12 @@ __all__ = ["SaverConformance", "SaverHooks"]
 
 
 class SaverConformance(
-    DraftConformance, PublishConformance, BlobConformance, CollectionConformance, OwnershipConformance
+    DraftConformance,
+    PublishConformance,
+    BlobConformance,
+    CollectionConformance,
+    ExaminationConformance,
+    OwnershipConformance,
 ):
     """All conformance tests. Inherit from this class and supply the hooks."""
 

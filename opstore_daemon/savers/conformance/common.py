@@ -110,4 +110,4 @@ class SaverHooks(ABC):
 
     @abstractmethod
     def leftovers(self, saver: BaseSaver) -> int:
-        """Return how many things are neither a blob nor a draft, and not in the trash."""
+        """Return how many things are neither a blob nor a draft, and not in the trash or in quarantine."""

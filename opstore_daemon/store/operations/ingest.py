@@ -19,6 +19,7 @@ from opstore_daemon.protocol.versions import Version
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import long_reads
 from opstore_daemon.store.catalog import versions
+from opstore_daemon.store.catalog.damage import DamageMarks
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
 from opstore_daemon.store.ingest.open_upload import Declaration, ended
@@ -51,6 +52,7 @@ class IngestOperations(Transactions):
         super().__init__(database, saver, clock)
         self._owns_blobs = owns_blobs
         self.publications = Publications()
+        self.damage = DamageMarks(database)
         self.reads = long_reads.places()
         self.uploads = Uploads(database, saver, self._now, self.reads)
         self._collectable = Collectable(
@@ -188,10 +190,11 @@ class IngestOperations(Transactions):
         """Return the size of a blob that a version has; raise BlobNotFound if it has another one than `size`.
 
         A blob that no version has does not count: it may not be on the disk yet, or a collector may be deleting it.
-        Nor does one whose size in the saver differs: it is damaged, and a push of its bytes repairs it.
+        Nor does one that is marked as damaged, or whose size in the saver differs: a push of its bytes heals it.
         """
         found = versions.size_of_blob(connection, digest)
-        if found is None or size not in (None, found) or self.saver.size(digest) != found:
+        is_damaged = found is not None and self.damage.find(connection, digest) is not None
+        if found is None or is_damaged or size not in (None, found) or self.saver.size(digest) != found:
             raise errors.BlobNotFound(digest=digest)
         return found
 
@@ -239,13 +242,17 @@ class IngestOperations(Transactions):
             if blob.digest not in self.saver:
                 raise _BlobGone
             end_upload(connection)
+            self.damage.heal(connection, blob.digest)
             return new_version.make(connection, op, request, blob, self._stamp())
 
+        is_published = False
         try:
             self.saver.check_place()  # nothing is published into a folder that took its place
             with self.publications.running(blob.digest):
                 for _ in range(PUBLISH_TRIES):
+                    is_published = False
                     publish()
+                    is_published = True
                     with suppress(_BlobGone):
                         return self._write(Pushed, work)
             reason = f"{blob.digest} was published {PUBLISH_TRIES} times and deleted each time"
@@ -254,7 +261,18 @@ class IngestOperations(Transactions):
             raise
         except errors.OpStoreError:
             self._delete_unless_used(blob.digest)
+            if is_published:
+                self._heal_published(blob.digest)
             raise
+
+    def _heal_published(self, digest: Digest) -> None:
+        """Delete the mark of a blob whose bytes a push has published, though no version was made of them."""
+        if not self.damage.may_be_any:
+            return
+        with suppress(errors.OpStoreError), self.database.write() as connection:
+            self.saver.check_place()
+            if digest in self.saver:
+                self.damage.heal(connection, digest)
 
     def _delete_unless_used(self, digest: Digest) -> None:
         """Delete a blob that no version has or had; what fails, or is read by a backup, is left to the collector.

@@ -7,6 +7,7 @@ from opstore_daemon.web.api import (
     blobs,
     collection,
     daemon,
+    fsck,
     journal,
     links,
     ops,
@@ -35,6 +36,7 @@ EVERY_MODULE = (
     bisections,
     removals,
     journal,
+    fsck,
     sessions,
     collection,
 )

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import BaseSaver
+from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.memory import _Blob, _Staged
 from tests.daemon.savers.broken_drafts import BrokenSaver
 
@@ -215,6 +216,39 @@ class TakesDraftsForBlobs(BrokenSaver):
         return bool(self._blobs or self._staging)
 
 
+class ExaminesWhatIsMissing(BrokenSaver):
+    """Says that a blob which is gone has no bytes."""
+
+    def examine(self, digest: Digest) -> Stored:
+        return super().examine(digest) if digest in self._blobs else Stored(0, None, "")
+
+
+class HasOneState(BrokenSaver):
+    """Says that nothing changes."""
+
+    def examine(self, digest: Digest) -> Stored:
+        return super().examine(digest)._replace(state="the same")
+
+
+class SurveysTwice(BrokenSaver):
+    def survey(self, part: str) -> Iterator[Digest | Irregularity]:
+        return iter([*self, *self])
+
+
+class MovesAnything(BrokenSaver):
+    """Moves away what was published meanwhile."""
+
+    def quarantine(self, digest: Digest, state: str) -> bool:
+        return self._blobs.pop(digest, None) is not None
+
+
+class MovesNothing(BrokenSaver):
+    """Says that it moved away what is still there."""
+
+    def quarantine(self, digest: Digest, state: str) -> bool:
+        return digest in self._blobs and self._blobs[digest].state == state
+
+
 SABOTEURS: dict[type[BaseSaver], str] = {
     HasNoName: "test_storage_has_a_name_for_messages",
     IsClaimedFromTheStart: "test_new_storage_carries_no_id",
@@ -241,6 +275,11 @@ SABOTEURS: dict[type[BaseSaver], str] = {
     DeletesNothing: "test_a_deleted_blob_is_gone",
     ContainsAnything: "test_containment_accepts_any_object",
     CountsWrong: "test_the_size_is_in_bytes",
+    ExaminesWhatIsMissing: "test_a_blob_is_examined",
+    HasOneState: "test_a_blob_that_was_published_again_has_another_state",
+    SurveysTwice: "test_a_survey_of_all_parts_yields_each_blob_once",
+    MovesAnything: "test_a_blob_that_was_published_again_is_not_moved_away",
+    MovesNothing: "test_a_blob_that_was_moved_away_is_none_until_it_is_published_again",
     TrustsDigests: "test_an_invalid_digest_is_refused",
 }
 """Each with a test that has to fail for it."""

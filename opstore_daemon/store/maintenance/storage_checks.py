@@ -1,0 +1,97 @@
+"""The check of the storage: what is there and should not be, and how many blobs no version refers to."""
+
+from collections.abc import Iterator, Sequence
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.savers.examination import Irregularity
+from opstore_daemon.store import journal
+from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
+from opstore_daemon.store.maintenance.references import unreferenced
+
+ENTRIES = 1000  # of the storage, after which a page ends
+BATCH = 200  # blobs that one query looks up
+
+_MISTAKEN = "move it away: no version needs it"
+
+
+def check_storage(page: Page, begin: str) -> Steps:
+    """Look at the parts of the storage, several in one page if there is little in them."""
+    parts = page.saver.parts()
+    if not begin:
+        _check_identity(page)
+    seen = 0
+    for part in parts[parts.index(begin) + 1 if begin else 0 :]:
+        for entries in _batches(page, part):
+            seen += len(entries)
+            _look(page, entries)
+            yield
+            page.check_client()
+        if seen >= ENTRIES:
+            return part if part != parts[-1] else None
+    return None
+
+
+def _batches(page: Page, part: str) -> Iterator[Sequence[Digest | Irregularity]]:
+    """Yield what is in the part, a few entries at a time."""
+    batch: list[Digest | Irregularity] = []
+    try:
+        for entry in page.saver.survey(part):
+            batch.append(entry)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    except errors.Unavailable as error:
+        page.add(
+            "unreadable", f"{page.saver.place()}, part {part}", error.text, f"look at the disk of {page.saver.place()}"
+        )
+    if batch:
+        yield batch
+
+
+def _look(page: Page, entries: Sequence[Digest | Irregularity]) -> None:
+    digests = [entry for entry in entries if isinstance(entry, Digest)]
+    for entry in entries:
+        if isinstance(entry, Irregularity):
+            page.add(entry.kind, entry.what, entry.observed, entry.advice)
+    with page.database.read() as connection:
+        garbage = unreferenced(connection, digests)
+    for digest in garbage:
+        _look_at_garbage(page, digest)
+
+
+def _look_at_garbage(page: Page, digest: Digest) -> None:
+    """Count a blob that no version refers to."""
+    try:
+        stored = page.saver.examine(digest)
+    except errors.BlobNotFound:  # meanwhile
+        return
+    except errors.Unavailable as error:
+        page.add("unreadable", digest, error.text, f"look at the disk of {page.saver.place()}")
+        return
+    if stored.is_other:
+        page.add("foreign", digest, stored.problem or "", _MISTAKEN)
+        return
+    page.garbage += 1
+    page.garbage_size += stored.size
+
+
+def _check_identity(page: Page) -> None:
+    """Compare the store id and the position in the storage with those of the database."""
+    saver = page.saver
+    if not saver.carries_id:
+        return
+    try:
+        of_saver, position = saver.store_id(), saver.position()  # before that of the database, which grows
+    except (errors.Unavailable, errors.IntegrityFailure) as error:
+        page.add("identity", saver.place(), error.text, error.advice or BACKUP)
+        return
+    of_database = page.database.store_id()
+    if of_saver is not None and of_saver != of_database:
+        observed = f"it carries the id of the store {of_saver}, and the database is that of {of_database}"
+        page.add("identity", saver.place(), observed, "stop the daemon, and start it with the folder of its own blobs")
+    with page.database.read() as connection:
+        last = journal.last(connection)
+    if position > last:
+        observed = f"it has the blobs up to position {position}, and the database ends at {last}"
+        page.add("identity", saver.place(), observed, BACKUP)

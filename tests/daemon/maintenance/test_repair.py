@@ -1,0 +1,85 @@
+"""Marks of damaged blobs: what they refuse, and what heals a blob and deletes its mark."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata.tables import DamagedBlob
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.store.operations.ingest import LOCAL
+from tests.support.damage import DAMAGES, blob_path
+from tests.support.new_version import new_version
+
+DATA = b"the bytes of pca"
+DIGEST = digest_of(DATA)
+
+
+@pytest.fixture
+def damaged(server: OpStoreServer, tmp_path: Path) -> OpStoreServer:
+    """Return a store whose op pca has one version, with a damaged blob that is marked."""
+    server.store.push("pca", DATA)
+    path = blob_path(tmp_path / "blobs", DIGEST)
+    DAMAGES["a bit"](path, path)
+    assert server.store.fsck(read_data=True, repair=True)[0].marked
+    assert marks(server) == 1
+    return server
+
+
+def marks(server: OpStoreServer) -> int:
+    with server.db.read() as connection:
+        count: int = connection.execute(select(func.count()).select_from(DamagedBlob)).scalar_one()
+    return count
+
+
+def test_a_marked_blob_is_not_served_even_if_something_is_in_its_place(damaged: OpStoreServer, tmp_path: Path) -> None:
+    blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA)
+    for part in (None, (0, 3)):
+        with pytest.raises(errors.BlobDamaged, match="as fsck found"):
+            damaged.store.read(damaged.store.show("pca"), part)
+
+
+def test_a_blob_that_was_restored_by_hand_is_healed_by_a_repair(damaged: OpStoreServer, tmp_path: Path) -> None:
+    blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA)
+    (finding,) = damaged.store.fsck()
+    assert (finding.kind, finding.advice) == ("healed", "opstore fsck --repair removes the mark")
+    assert damaged.store.fsck(repair=True).clean
+    assert (damaged.store.fsck().clean, marks(damaged)) == (True, 0)
+    assert damaged.store.pull("pca") == DATA
+
+
+def test_wrong_bytes_that_were_restored_by_hand_stay_marked(damaged: OpStoreServer, tmp_path: Path) -> None:
+    blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA[:-1] + b"!")
+    (finding,) = damaged.store.fsck(repair=True)
+    assert (finding.kind, finding.marked, marks(damaged)) == ("damaged", True, 1)
+
+
+def test_a_marked_blob_makes_no_version_by_its_digest(damaged: OpStoreServer, tmp_path: Path) -> None:
+    blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA)
+    with pytest.raises(errors.BlobNotFound):
+        damaged.store.add_version("other", new_version(digest=DIGEST), LOCAL)
+
+
+def test_a_push_that_is_refused_heals_all_the_same(damaged: OpStoreServer) -> None:
+    damaged.store.yank("pca@1.0.0", "drift")
+    with pytest.raises(errors.BytesYanked):
+        damaged.store.push("pca", DATA)
+    assert marks(damaged) == 0
+    assert damaged.store.fsck(read_data=True).clean
+
+
+def test_a_push_whose_publication_fails_heals_nothing(
+    damaged: OpStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = blob_path(tmp_path / "blobs", DIGEST)
+    path.write_bytes(b"wrong")
+
+    def refuse(*_: object) -> None:
+        raise errors.StorageFull(reason="No space left on device")
+
+    monkeypatch.setattr(damaged.store.uploads, "publish_small", refuse)
+    with pytest.raises(errors.StorageFull):
+        damaged.store.push("pca", DATA)
+    assert marks(damaged) == 1
