@@ -14,6 +14,7 @@ from opstore_cli.config.settings import Settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
 from tests.support.figures import figures
@@ -154,6 +155,32 @@ def check_times(store: Store, states: dict[int, object], asked: dict[str, object
         later = (entry.position for entry in entries if entry.registered_at > datetime.fromisoformat(time))
         before = next(later, entries[-1].position + 1)
         assert then in [EMPTY, *(states[position] for position in states if position < before)], time
+
+
+@pytest.mark.parametrize("count", figures(200))
+def test_nothing_that_a_version_refers_to_is_collected(tmp_path: Path, jump: Jump, count: int) -> None:
+    chance, clock = random.Random(count), Clock()
+    stored: dict[str, bytes] = {}
+    with closing(open_server(tmp_path, clock=clock)) as server:
+        store = server.store
+        for _ in range(count):
+            if chance.random() < 0.5:
+                jump(clock, chance)
+            data = chance.randbytes(chance.choice([8, 2 * MIB])) if chance.random() < 0.9 else b"the same bytes"
+            stored[store.push("pca", data, new=True).version] = data
+            if chance.random() < 0.3:
+                gone = chance.choice(sorted(stored))
+                store.remove(f"pca@{gone}")
+                del stored[gone]
+            grace = chance.choice([0, HOUR.total_seconds(), YEAR.total_seconds()])
+            assert store.collect_garbage(grace=grace, purge=chance.random() < 0.5).problems == ()
+        for version, data in stored.items():
+            assert store.pull(f"pca@{version}") == data
+        # However wrong it was, nothing stays for ever: the time of a blob counts in either direction.
+        clock.now = datetime.now(UTC) + 2 * YEAR
+        store.collect_garbage(purge=True)
+        assert set(store.saver) == {digest_of(data) for data in stored.values()}
+        assert list(store.saver.trashed()) == []
 
 
 def test_a_push_goes_on_while_the_clock_jumps_and_others_push(tmp_path: Path, jump: Jump) -> None:

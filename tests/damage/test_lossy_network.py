@@ -14,7 +14,7 @@ from tests.support.daemon import Daemon
 from tests.support.figures import figures
 from tests.support.lossy_proxy import KINDS, Fault, LossyProxy, Message
 
-pytestmark = pytest.mark.usefixtures("no_waits")
+pytestmark = [pytest.mark.usefixtures("no_waits"), pytest.mark.timeout(1800)]
 
 UPLOADED = 1024 * 1024 + 1  # bytes: the smallest version that is uploaded
 

@@ -1,4 +1,4 @@
-"""The sizes of a test: a tenth of its figure in `make test`, all of it in `make test-all`."""
+"""What a test takes: a tenth of its figure or one of several cases in `make test`, all in `make test-all`."""
 
 import pytest
 from _pytest.mark.structures import ParameterSet
@@ -7,3 +7,8 @@ from _pytest.mark.structures import ParameterSet
 def figures(full: int) -> list[ParameterSet]:
     """Return the parameters of a test whose figure is `full`; the full one is slow."""
     return [pytest.param(full // 10, id="tenth"), pytest.param(full, id="full", marks=pytest.mark.slow)]
+
+
+def some(fast: str, *others: str) -> list[ParameterSet]:
+    """Return the parameters of a test, of which all but the first are slow."""
+    return [pytest.param(fast), *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
