@@ -1,13 +1,16 @@
 """The verb `bisect`: run a command on past sets of a pipeline to find the entry that broke it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opstore_cli.client.comparison import Difference
 from opstore_cli.client.mixin import ignore
+from opstore_cli.client.removed_versions import show_removed_too
 from opstore_cli.client.verification import Function, VerificationMixin, check_limits
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (
     BisectionRecord,
     Lock,
@@ -167,17 +170,19 @@ class BisectionMixin(VerificationMixin):
             diff=self._difference(timeline, answer),
             edges=graph.edges,
             last_good_set=tuple(
-                self._record_of(each.op, str(each.version)) for each in moments[answer.last_good].versions
+                show_removed_too(partial(self._record_of, each.op, str(each.version)))
+                for each in moments[answer.last_good].versions
             ),
             last_good_tested=searched.has_run(answer.last_good),
             runs_made=len(searched.runs),
             runs_reused=len(searched.reused),
         )
 
-    def _record_of(self, op: str, number: str) -> VersionRecord:
+    def _record_of(self, op: str, number: str, as_of: str | None = None) -> VersionRecord:
         """Return the record of a version. That it is yanked matters to nobody who looks at the past."""
         path = routes.path(routes.VERSION, op=op, selector=number)
-        return self._api.check(self._api.request("GET", path, VersionRecord), op, parse_selector(number))
+        record = self._api.request("GET", path, VersionRecord, parameters={"as_of": as_of})
+        return self._api.check(record, op, parse_selector(number))
 
     def _record_once(self, pipeline: str, new: NewBisection) -> BisectionRecord:
         """Record the bisection, unless the last one of the pipeline has the same answer."""
@@ -194,10 +199,12 @@ class BisectionMixin(VerificationMixin):
         from opstore_cli.client.bisection_search import CANT_BE_PULLED
 
         diff: Callable[..., Difference] = self.diff  # type: ignore[attr-defined]
-        try:
-            return diff(one, other)
-        except CANT_BE_PULLED:
-            return diff(one, other, files=False)
+        with suppress(errors.VersionRemoved):
+            try:
+                return diff(one, other)
+            except CANT_BE_PULLED:
+                return diff(one, other, files=False)
+        return None
 
 
 def _new_bisection(

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opstore_cli.client import locks
+from opstore_cli.client.removed_versions import show_removed_too
 from opstore_cli.evidence.timeline import Moment, Timeline, different
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.records import Lock, PipelineRecord
+from opstore_daemon.protocol.records import Lock, PipelineRecord, VersionRecord
 from opstore_daemon.protocol.reference_text import format_reference
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.times import AsOf
 
 End = AsOf | Lock | Path
@@ -76,7 +78,11 @@ class Ends:
 
     def _numbers(self, lock: Lock, name: str) -> Mapping[str, str]:
         """Return the version number of each op of the lock in this store."""
-        numbers = {each.op: each.version for each in locks.records(lock, lambda each: self.client.show(str(each)))}
+
+        def show(reference: Reference) -> VersionRecord:
+            return show_removed_too(lambda as_of: self.client.show(str(reference), as_of=as_of))
+
+        numbers = {each.op: each.version for each in locks.records(lock, show)}
         others = sorted(set(self.pipeline.ops) ^ set(numbers))
         if others:
             has = "an op that the pipeline does not have" if others[0] in numbers else "no version of an op"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from opstore_cli.client.removed_versions import show_removed_too
 from opstore_cli.evidence import search
 from opstore_cli.evidence.search import Boundary, NoAnswer, Result, Run
 from opstore_cli.evidence.timeline import Timeline, VersionSet
@@ -22,6 +23,7 @@ from opstore_daemon.protocol.version_sets import set_digest
 CANT_BE_PULLED = (
     errors.OpNotFound,
     errors.VersionNotFound,
+    errors.VersionRemoved,
     errors.BlobNotFound,
     errors.NotStored,
     errors.DigestMismatch,
@@ -33,7 +35,7 @@ CANT_BE_PULLED = (
 _RESULTS: dict[RunResult, Result] = {"passed": "passed", "failed": "failed", "unknown": "untestable"}
 
 RunOn = Callable[[list[VersionRecord]], RecordedRun]
-RecordOf = Callable[[str, str], VersionRecord]
+RecordOf = Callable[[str, str, str | None], VersionRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ Notify = Callable[[BisectionStep], object]
 class BisectionSearch:
     """The search for the first bad set of a timeline, of which each is run at most once.
 
-    `run_on` runs the command on a set and records the result; `record_of` returns the record of a version.
+    `run_on` runs the command on a set and records the result; `record_of` returns the record of a version as of a
+    position, None: now.
     """
 
     pipeline: PipelineRecord
@@ -74,6 +77,7 @@ class BisectionSearch:
     _results: dict[VersionSet, Result] = field(default_factory=dict)
     _reasons: dict[VersionSet, str] = field(default_factory=dict)
     _records: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
+    _removed: dict[tuple[str, str], errors.VersionRemoved] = field(default_factory=dict)
     _shown: set[int] = field(default_factory=set)
 
     def reuse(self, runs: list[RunRecord], repeat: int = 1) -> None:
@@ -139,6 +143,7 @@ class BisectionSearch:
         run = None
         try:
             records = [self._record(each.op, str(each.version)) for each in moment.versions]
+            self._check_removed(moment.versions)
             run = self.run_on(records).run
         except CANT_BE_PULLED as error:
             self._skip(moment.versions, error)
@@ -201,14 +206,29 @@ class BisectionSearch:
         """Return whether the run was on these versions in the graph that the pipeline has now."""
         try:
             subversions = {each.op: self._record(each.op, str(each.version)).subversions for each in versions}
-        except errors.NotFound:  # a version was removed
+        except errors.NotFound:  # of another store, which a proxy leads to now
             return False
         return run.set == set_digest(self.pipeline.edges, subversions)
 
     def _record(self, op: str, number: str) -> VersionRecord:
+        """Return the record of a version, also of one that was removed: it may have been run before."""
+
+        def show(as_of: str | None) -> VersionRecord:
+            try:
+                return self.record_of(op, number, as_of)
+            except errors.VersionRemoved as error:
+                self._removed.setdefault((op, number), error)
+                raise
+
         if (op, number) not in self._records:
-            self._records[op, number] = self.record_of(op, number)
+            self._records[op, number] = show_removed_too(show)
         return self._records[op, number]
+
+    def _check_removed(self, versions: VersionSet) -> None:
+        """Raise VersionRemoved for a set that can't be run, because a version of it was removed."""
+        for each in versions:
+            if (error := self._removed.get((each.op, str(each.version)))) is not None:
+                raise error
 
 
 def _position(run: RunRecord) -> int:

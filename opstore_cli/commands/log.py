@@ -25,6 +25,8 @@ STYLES = {
     "valid for": "green",
     "invalid for": "red",
     "yanked": "yellow",
+    "removed": "red",
+    "op removed": "red",
     "run passed": "green",
     "run failed": "red",
     "run unknown": "yellow",
@@ -45,9 +47,9 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
       opstore log pca --limit 10
       opstore log --json
 
-    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions, pipelines, runs and
-    bisections. Each one has a position: `--as-of POSITION` of other commands shows the store right after that change,
-    and `opstore runs --output POSITION` prints what a run printed.
+    Changes are new versions, links, tags, yanks, removals, edits, compatibility levels, descriptions, pipelines, runs
+    and bisections. Each one has a position: `--as-of POSITION` of other commands shows the store right after that
+    change, and `opstore runs --output POSITION` prints what a run printed.
 
     Off a terminal the columns are the position, the time, the author, the action, its subject, and the message,
     evidence, reason or labels. The author is who the client said it was (`config set author`): nobody verifies it.

@@ -1,7 +1,7 @@
 """The settings files: `opstore.toml`, `pyproject.toml`, and the user's own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from opstore_cli.config.urls import check_url
 from opstore_cli.files import text
 from opstore_daemon.protocol import errors
 
+LOCK = "opstore.lock"
 TREE_KEYS = ("url", "pipeline")
 USER_KEYS = ("url", "author", "allow_pickle", "cache_size")
 SWITCHES = ("allow_pickle",)  # keys whose values are true or false; those of the others are strings
@@ -20,16 +21,28 @@ def read_working_tree(cwd: Path, warn: Callable[[str], object]) -> tuple[dict[st
     The search ends at the root of the repository. `warn` is called with a line for each pyproject.toml that can't be
     read: it is a file of other programs. Raises InvalidSetting, which names the file.
     """
-    for folder in (cwd, *cwd.parents):
+    for folder in _folders(cwd):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
         if os.path.lexists(own):
             return read_table(own, TREE_KEYS), own
         table = project_table(project, warn)
         if table is not None:
             return check_table(project, table, TREE_KEYS), project
+    return {}, None
+
+
+def _folders(cwd: Path) -> Iterator[Path]:
+    """Yield the folders from `cwd` upwards, up to the root of the repository."""
+    for folder in (cwd, *cwd.parents):
+        yield folder
         if os.path.lexists(folder / ".git"):
             break
-    return {}, None
+
+
+def find_lock(cwd: Path) -> Path | None:
+    """Return the nearest opstore.lock from `cwd` upwards, as far as `read_working_tree` searches; None without one."""
+    found = (folder / LOCK for folder in _folders(cwd))
+    return next((path for path in found if os.path.isfile(path)), None)
 
 
 def project_table(project: Path, warn: Callable[[str], object]) -> Any:

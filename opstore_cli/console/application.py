@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "tags": ("opstore_cli.commands.tags", "List the tags of all ops, or of one op, newest first."),
         "yank": ("opstore_cli.commands.yank", "Retire a version."),
         "unyank": ("opstore_cli.commands.unyank", "Undo a yank."),
+        "remove": ("opstore_cli.commands.remove", "Remove versions for good, or an op that has no versions."),
         "op": ("opstore_cli.commands.op", "Set the compatibility level and the description of an op."),
     },
     "Links and verdicts": {

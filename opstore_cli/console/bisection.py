@@ -67,10 +67,10 @@ class StepWatcher(Watcher):
 def describe_change(change: SetChange, before: str | None = None) -> str:
     """Return what an entry did, in words; `before` is the version that was the latest one before it."""
     version = format_reference(change.op, change.version)
-    if change.action == "yanked":
-        yanked = change.op if before is None else format_reference(change.op, before)
+    if change.action in ("yanked", "removed"):
+        gone = change.op if before is None else format_reference(change.op, before)
         left = f"{change.op} without a version" if change.version is None else f"{version} the latest"
-        return f"{yanked} yanked, which made {left}"
+        return f"{gone} {change.action}, which made {left}"
     return f"{version} {change.action}"
 
 
@@ -152,6 +152,8 @@ def _advice(found: "Bisection") -> Iterator[str]:
     if culprit.action == "yanked":
         before = next((each for each in found.last_good_versions if each.op == culprit.op), None)
         yield f"to undo it: opstore unyank {before}"
+    elif culprit.action == "removed":
+        yield f"a removed version does not come back: push its bytes again, as a new version of {culprit.op}"
     else:
         yield f"to retire it: opstore yank {version} --reason TEXT"
         yield f"to see what to retrain with it: opstore affected {version}"

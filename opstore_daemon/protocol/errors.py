@@ -420,7 +420,10 @@ class NotFound(OpStoreError):
 
 
 class OpNotFound(NotFound):
-    """Its detail `is_pipeline` is True if there is a pipeline of that name."""
+    """Its detail `is_pipeline` is True if there is a pipeline of that name.
+
+    If the op was removed, the detail `removed` says when, by whom and why, in words.
+    """
 
     message = "there is no op {op}"
     past = "there was no op {op} at {as_of}"
@@ -429,18 +432,18 @@ class OpNotFound(NotFound):
 
     def about_other_kind(self) -> str:
         name = self.details.get("op")
+        if "removed" in self.details:
+            return f"what happened to it: opstore log {name}"
         return f"{name} is a pipeline: opstore pipeline show {name}" if self.details.get("is_pipeline") is True else ""
 
     @classmethod
     def of_removed(cls, op: str, how: str) -> Self:
         """Return the error for an op that was removed; `how` says when, by whom and why."""
-        error = cls(op=op, removed=how)
-        error.advice = f"opstore log {op}"
-        return error.with_text(f"there is no op {op}: it was removed {how}")
+        return cls(op=op).of_other_kind(removed=how).with_text(f"there is no op {op}: it was removed {how}")
 
     def in_python(self, called: str) -> str:
         if "removed" in self.details:
-            return f"client.log('{self.details['op']}') has its history"
+            return f"client.log('{self.details.get('op')}') has what happened to it"
         return super().in_python(called)
 
 
@@ -679,16 +682,16 @@ class StillNeeded(Conflict):
     """
 
     message = "still needed, so nothing was removed: {listed}"
-    hint = "to list all that a removal would break: opstore remove {references} --dry-run"
+    hint = "the same command with --dry-run lists all that it would break"
     python = "{called} with dry_run=True returns all that it would break; with force=True it removes all the same"
 
     @classmethod
-    def of(cls, needs: Sequence[dict[str, str]], count: int, references: str) -> Self:
+    def of(cls, needs: Sequence[dict[str, str]], count: int) -> Self:
         """Return the error for `count` needs, the first of which are in `needs`."""
         shown = [need["words"] for need in needs[:3]]
         if count > len(shown):
             shown.append(f"and {count - len(shown)} more")
-        return cls(needs=list(needs), count=count, listed="; ".join(shown), references=references)
+        return cls(needs=list(needs), count=count, listed="; ".join(shown))
 
 
 class OpHasVersions(Conflict):

@@ -17,7 +17,6 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
-    not_,
     or_,
     select,
     true,
@@ -70,7 +69,7 @@ class TimeFilter:
     @cache  # noqa: B019
     def exists(self, table: type[Op]) -> ColumnElement[bool]:
         """Return the condition for ops that exist: they were created, and are not removed."""
-        return and_(self.created(table), not_(self.op_removed(table)))
+        return and_(self.created(table), self.op_removed_at(table).is_(None))
 
     @cache  # noqa: B019
     def created(self, table: type[Op]) -> ColumnElement[bool]:
@@ -78,10 +77,11 @@ class TimeFilter:
         return table.position <= _AS_OF if self.past else true()
 
     @cache  # noqa: B019
-    def op_removed(self, table: type[Op]) -> ColumnElement[bool]:
-        """Return the condition for ops that are removed, until a push creates them again."""
+    def op_removed_at(self, table: type[Op]) -> ScalarSelect[int]:
+        """Return the position at which the op was removed, until a push creates it again; NULL if it is not removed."""
         of_op = func.coalesce(Removal.version_id, _OP) == _OP  # as in the index
-        return exists().where(Removal.op_id == table.id, of_op, self.in_force(Removal)).correlate(table)
+        removal = select(Removal.position).where(Removal.op_id == table.id, of_op, self.in_force(Removal))
+        return removal.correlate(table).scalar_subquery()
 
     def existing_versions(self, op_id: Any) -> ColumnElement[bool]:
         """Return the condition for versions of the op that exist, by sequence: an index finds the newest one."""

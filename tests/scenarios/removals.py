@@ -43,7 +43,7 @@ def a_removed_version_is_in_no_answer(scene: Scene) -> None:
                 verb(reference)
             assert "pca@1.0.1 was removed at " in refused.value.text
             assert refused.value.text.endswith(": wrong columns")
-            assert refused.value.details["before"] == gone.position
+            assert refused.value.details["before"] == str(gone.position)
     with pytest.raises(errors.VersionNotFound):
         store.show("pca@>=1.0.1")
 

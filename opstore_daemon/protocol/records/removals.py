@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records.base import (
     Count,
     NameText,
@@ -18,6 +19,7 @@ from opstore_daemon.protocol.records.short_text import counted
 from opstore_daemon.protocol.records.verdicts import OpVersion
 from opstore_daemon.protocol.sizes import format_size
 
+MAX_NAMED = 100  # of what needs a version, in the details of an error
 NeedKind = Literal["link", "tag", "pipeline"]
 
 
@@ -62,6 +64,14 @@ class Removal(Rows, Record, frozen=True, kw_only=True):
         if self.broken_count:
             words.append(f"{self.broken_count} broken")
         return ", ".join([*filter(None, words), f"{format_size(self.freeable)} freeable"])
+
+    def refusal(self) -> errors.StillNeeded:
+        """Return the error for what is still needed."""
+        needs = [
+            {"kind": need.kind, "version": str(need.version), "what": need.what, "words": need.words}
+            for need in self.broken[:MAX_NAMED]
+        ]
+        return errors.StillNeeded.of(needs, self.broken_count)
 
 
 def short(versions: tuple[OpVersion, ...]) -> str:

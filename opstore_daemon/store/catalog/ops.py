@@ -52,12 +52,7 @@ class OpLine:
 def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
     """Return the op of that name, or None."""
     row = _find(snapshot, name)
-    if row is None or row.removed:
-        return None
-    compat = row.compat
-    if snapshot.position is not None:
-        compat = snapshot.execute(_level(op_id=row.id, position=snapshot.position)).scalar() or row.created_compat
-    return OpRow(row.id, OpName(row.name), cast(Compat, compat), row.changed)
+    return None if row is None or row.removed_at is not None else _row(snapshot, row)
 
 
 def find_any(snapshot: Snapshot, name: OpName) -> int | None:
@@ -70,10 +65,19 @@ def _find(snapshot: Snapshot, name: OpName) -> Any:
     return snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
 
 
+def _row(snapshot: Snapshot, row: Any) -> OpRow:
+    compat = row.compat
+    if snapshot.position is not None:
+        compat = snapshot.execute(_level(op_id=row.id, position=snapshot.position)).scalar() or row.created_compat
+    return OpRow(row.id, OpName(row.name), cast(Compat, compat), row.changed)
+
+
 @prepared
 def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
     columns = (Op.id, Op.name, Op.compat, Op.created_compat, Op.changed)
-    return select(*columns, time_filter.op_removed(Op).label("removed")).where(Op.name == name, time_filter.created(Op))
+    return select(*columns, time_filter.op_removed_at(Op).label("removed_at")).where(
+        Op.name == name, time_filter.created(Op)
+    )
 
 
 @prepared
@@ -84,19 +88,18 @@ def _level(*, op_id: int, position: int) -> Executable:
 
 def get(snapshot: Snapshot, name: OpName) -> OpRow:
     """Return the op of that name; raise OpNotFound, which suggests similar names."""
-    op = find(snapshot, name)
-    if op is None:
-        raise _not_found(snapshot, name)
-    return op
+    row = _find(snapshot, name)
+    if row is None or row.removed_at is not None:
+        raise _not_found(snapshot, name, is_removed=row is not None)
+    return _row(snapshot, row)
 
 
-def _not_found(snapshot: Snapshot, name: OpName) -> errors.NotFound:
+def _not_found(snapshot: Snapshot, name: OpName, *, is_removed: bool) -> errors.NotFound:
     pipeline = select(Pipeline.id).where(Pipeline.name == name, snapshot.time_filter.in_force(Pipeline)).limit(1)
     if snapshot.execute(pipeline).scalar() is not None:
         return errors.OpNotFound(op=name).of_other_kind(is_pipeline=True)
-    how = removed.of_op(snapshot, name)
-    if how is not None:
-        return errors.OpNotFound.of_removed(name, how)
+    if is_removed:
+        return errors.OpNotFound.of_removed(name, removed.of_op(snapshot, name))
     return errors.OpNotFound(op=name).with_suggestions(
         names_like(snapshot, Op.name, name, snapshot.time_filter.exists(Op))
     )
@@ -113,7 +116,7 @@ def ensure(connection: Connection, name: OpName, compat: Compat, stamp: Stamp) -
         row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
         return OpRow(row.id, OpName(row.name), compat, row.changed)
     op = OpRow(found.id, OpName(found.name), cast(Compat, found.compat), found.changed)
-    return _create_again(connection, op, compat, stamp) if found.removed else op
+    return _create_again(connection, op, compat, stamp) if found.removed_at is not None else op
 
 
 def _create_again(connection: Connection, op: OpRow, compat: Compat, stamp: Stamp) -> OpRow:

@@ -52,7 +52,7 @@ class RemovedVersion:
             removed_at=AsOf.of(self.at),
             author=self.author,
             reason=self.reason,
-            before=self.before,
+            before=str(self.before),
         )
 
 
@@ -107,9 +107,9 @@ def _with_digest(snapshot: Snapshot, op: OpName, op_id: int, digits: str) -> Rem
     return find(snapshot, op, op_id, Where(conditions))
 
 
-def of_op(snapshot: Snapshot, name: OpName) -> str | None:
-    """Return when, by whom and why the op of that name was removed, in words; None if it was not."""
+def of_op(snapshot: Snapshot, name: OpName) -> str:
+    """Return when, by whom and why the op of that name, which is removed, was removed, in words."""
     query = select(Journal.at, Journal.author, Removal.reason).join(Journal, Journal.position == Removal.position)
     query = query.join(Op, Op.id == Removal.op_id).where(Op.name == name, Removal.version_id.is_(None))
-    row = snapshot.execute(query.where(snapshot.time_filter.in_force(Removal))).first()
-    return None if row is None else how(journal.to_datetime(row[0]), row[1], row[2])
+    at, author, reason = snapshot.execute(query.where(snapshot.time_filter.in_force(Removal))).one()
+    return how(journal.to_datetime(at), author, reason)

@@ -23,7 +23,6 @@ from opstore_daemon.store.validity.resolution import Resolver
 
 MAX_REFERENCES = 1000
 MAX_NEEDS = 1000  # that a response has
-MAX_NAMED = 100  # of them in the details of an error
 TRIES = 3  # to resolve pipelines that change meanwhile
 CHANGES = "can't be told, because it changes all the time"
 
@@ -111,7 +110,7 @@ class RemovalOperations(Transactions):
             links = removals.links_of(snapshot, selected)
             found = _found(snapshot, selected, links, unknown if resolved is None else resolved)
             if found.broken and not wanted.force:
-                raise _still_needed(found, wanted.references)
+                raise found.refusal()
             removals.record(connection, selected, links, wanted.reason, self._stamp())
             return msgspec.structs.replace(found, position=journal.last(connection))
 
@@ -172,11 +171,3 @@ def _needs_of_pipeline(snapshot: Snapshot, selected: Selected, name: str, resolv
         need(row, f"whether the pipeline {name} resolves to {removals.version(row)} {resolved.why}")
         for row in newest.values()
     ]
-
-
-def _still_needed(found: Removal, wanted: Sequence[Reference]) -> errors.StillNeeded:
-    needs = [
-        {"kind": need.kind, "version": str(need.version), "what": need.what, "words": need.words}
-        for need in found.broken[:MAX_NAMED]
-    ]
-    return errors.StillNeeded.of(needs, found.broken_count, " ".join(wanted))

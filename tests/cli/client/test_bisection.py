@@ -333,3 +333,44 @@ def test_the_answer_is_there_although_what_differs_can_not_be_compared(
     found = bisect(client)
     assert found.diff is not None
     assert found.diff.files is None
+
+
+# --- removed versions -----------------------------------------------------------------------------------------------
+
+
+def test_sets_with_a_removed_version_are_skipped_and_the_answer_names_it(client: InProcessClient) -> None:
+    steps: list[BisectionStep] = []
+    client.remove(["pca@1.0.4", "pca@1.0.0"], force=True)
+    found = bisect(client, notify=steps.append)
+    assert [each.version for each in found.suspects] == ["1.0.4", "1.0.5"]
+    assert [str(each) for each in found.last_good_versions] == ["pca@1.0.3", "forest@1.0.0"]
+    (reason,) = {each.reason for each in steps if each.result == "missing"}
+    assert reason.startswith("pca@1.0.4: pca@1.0.4 was removed at ")
+
+
+def test_earlier_runs_and_the_last_good_set_count_though_their_versions_were_removed(client: InProcessClient) -> None:
+    before = bisect(client)
+    client.remove(["pca@1.0.4", "pca@1.0.5"], force=True, reason="space")
+    again = bisect(client, bad=client.log("pca")[-1].position + 9)
+    assert (again.culprit.version, again.runs_made) == ("1.0.5", 0)
+    assert again.last_good_set == before.last_good_set
+    assert again.diff is None
+    assert client.bisections("churn")[0].culprit == before.culprit
+    assert [run.position for run in client.runs("churn")] != []
+
+
+def test_a_removal_that_made_an_older_version_the_latest_is_the_culprit(client: InProcessClient) -> None:
+    client.push("pca", b"good 9")
+    good = client.log(limit=1)[0].position
+    client.remove("pca@1.0.9", force=True)
+    found = client.bisect("churn", is_good, good=good)
+    assert (found.culprit.action, str(found.culprit.version)) == ("removed", "1.0.8")
+    assert [each.version for each in found.last_good_set] == ["1.0.9", "1.0.0"]
+
+
+def test_a_lock_with_a_removed_version_is_a_good_end(client: InProcessClient, tmp_path: Path) -> None:
+    lock = tmp_path / "opstore.lock"
+    client.link("pca@1.0.2", "forest@1.0.0")
+    client.write_lock(client.resolve("churn"), lock)
+    client.remove("pca@1.0.2", force=True)
+    assert bisect(client, good=lock).culprit.version == "1.0.5"

@@ -23,7 +23,7 @@ def subversions(op: str, number: str) -> str:
     return f"{op.encode().hex():0>4}.{number.replace('.', ''):0>4}.0000"
 
 
-def a_record(op: str, number: str) -> VersionRecord:
+def a_record(op: str, number: str, _as_of: str | None = None) -> VersionRecord:
     return a_version(number, op=op, subversions=subversions(op, number))
 
 

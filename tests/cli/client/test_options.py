@@ -64,6 +64,13 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     "tags": ("tags", {"NAME": "op", "--history": "history", "--as-of": "as_of"}),
     "yank": ("yank", {"REFERENCE": "reference", "--reason": "reason"}),
     "unyank": ("unyank", {"REFERENCE": "reference"}),
+    "remove": (
+        "remove",
+        {
+            "REFERENCES": "references", "--all-versions": "all_versions", "--force": "force", "--dry-run": "dry_run",
+            "--reason": "reason", "--yes": "(nobody is asked)",
+        },
+    ),
     "op set": ("set_op", {"NAME": "op", "--compat": "compat", "--description": "description"}),
     "link": (
         "link",

@@ -69,6 +69,7 @@ COMMANDS: dict[str, list[str]] = {
     "tags": ["pca"],
     "yank": ["pca@1.0.1", "--reason", "bad"],
     "unyank": ["pca@1.0.1"],
+    "remove": ["pca@1.0.0", "--dry-run"],
     "op set": ["pca", "--compat", "exact"],
     "link": ["pca@1.0.0", "forest@1.0.0"],
     "unlink": ["pca@1.0.1", "forest@1.0.0"],

@@ -49,6 +49,9 @@ NOT_VALIDATED = {"verdict": "invalid", "basis": "not-validated", "reason": "not 
 AFFECTED = {"version": PCA, "affected": [FOREST | NOT_VALIDATED]}
 VERSIONS = {"op": "pca", "versions": [VERSION | {"sequence": 2, "version": "1.0.1"}, VERSION]}
 YANKED = VERSION | {"yanked": True, "yank_reason": "bad"}
+REMOVAL = {"removed": [PCA, FOREST], "position": 7}
+BROKEN = {"broken": [{"kind": "tag", "version": PCA, "what": "best", "words": "a tag"}], "broken_count": 1}
+TRIED = {"removed": [PCA], "dry_run": True, **BROKEN}
 PUSHED = VERSION | {"created": True}
 TO_ANY = LINK | {"downstream": "report", "downstream_version": None}
 FROM = LINK | {"upstream": "scaler", "upstream_version": "1.0.0", "downstream": "pca", "downstream_version": "1.0.0"}
@@ -130,6 +133,14 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "tag of hex digits": (lambda client: client.show("pca@deadbeef"), VERSION | {"tags": ["deadbeef"]}),
     "yank": (lambda client: client.yank("pca@1.0.0", "bad"), YANKED),
     "unyank": (lambda client: client.unyank("pca@1.0.0"), VERSION),
+    "remove": (lambda client: client.remove(["pca@1.0.0", "forest@2.0.0"]), REMOVAL),
+    "remove --force": (lambda client: client.remove("pca@1", force=True), REMOVAL | {"removed": [PCA], **BROKEN}),
+    "remove --dry-run": (lambda client: client.remove("pca@latest", dry_run=True), TRIED),
+    "remove an op": (lambda client: client.remove("pca"), REMOVAL | {"removed": [], "ops": ["pca"]}),
+    "remove --all-versions": (
+        lambda client: client.remove("pca", all_versions=True),
+        REMOVAL | {"removed": [PCA, PCA | {"version": "1.0.1"}], "ops": ["pca"]},
+    ),
     "push with links": (pushed_with_links, LINKED),
     "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
     "push --new": (lambda client: client.push("pca", b"0123456789", new=True), PUSHED),
@@ -333,6 +344,27 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"subversions": "bbbb.bbbb.bbbb"},
         {"format": "joblib"},
     ],
+    "remove": [
+        {"removed": [PCA]},
+        {"removed": []},
+        {"removed": [PCA, FOREST, PCA]},
+        {"removed": [PCA, FOREST, {"op": "other", "version": "1.0.0"}]},
+        {"removed": [PCA | {"version": "1.0.1"}, FOREST]},
+        {"removed": [PCA, FOREST, {"op": "pca", "version": None}]},
+        {"ops": ["pca"]},
+        {"dry_run": True},
+        {"position": None},
+        BROKEN,
+        {"broken_count": 1},
+    ],
+    "remove --force": [
+        {"removed": [PCA | {"version": "2.0.0"}]},
+        {"broken_count": 0},
+        {"broken": [BROKEN["broken"][0] | {"version": FOREST}]},  # type: ignore[index]
+    ],
+    "remove --dry-run": [{"dry_run": False}, {"position": 7}, {"removed": []}],
+    "remove an op": [{"removed": [PCA]}, {"ops": []}, {"ops": ["other"]}, {"ops": ["pca", "other"]}],
+    "remove --all-versions": [{"ops": []}, {"removed": [FOREST]}],
     "push --new": [{"created": False}],
     "register": [{"op": "other"}, {"subversions": "bbbb.bbbb.bbbb"}],
     "collection": [{"dry_run": True}, {"freed": 1}, {"uploads_size": 7}, {"garbage": -1}],

@@ -257,6 +257,8 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     good, bad = at["stored"], at["unyanked"]
     store.record_bisection("p", NewBisection(command=("pytest",), good=good, bad=bad, last_good=good, first_bad=bad))
     store.remove_pipeline("p")
+    store.remove("op", all_versions=True, force=True, reason="a typo")
+    store.register_pipeline("again", ["op"])
     told = store.entries(None, 100)
     assert {entry.action for entry in told} == set(ACTIONS)
     assert [entry.position for entry in told] == list(range(len(told), 0, -1))
