@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opstore_daemon.backup import database_copy, files
-from opstore_daemon.backup.folder import PREFIXES, BackupFolder
+from opstore_daemon.backup.folder import BackupFolder
 from opstore_daemon.backup.reporting import Report, Step, count_of
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.backup_lines import Problem
@@ -48,8 +48,7 @@ def copy(saver: BaseSaver, database: Path, folder: BackupFolder, report: Report,
     with database_copy.translated(database), database_copy.opened_copy(database) as connection:
         found = database_copy.facts(connection, database)
         step = Step(report, f"copying {count_of(found.blobs, 'blob')}", found.blobs_size)
-        for prefix in PREFIXES:
-            wanted = database_copy.blobs(connection, prefix)
+        for prefix, wanted in database_copy.blobs(connection, database):
             if not wanted:
                 continue
             with files.translated(folder.path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from opstore_daemon.backup import blobs, checksums, database_copy, files, manifest
 from opstore_daemon.backup.blobs import Copied
 from opstore_daemon.backup.database_copy import Facts
-from opstore_daemon.backup.folder import PREFIXES, BackupFolder
+from opstore_daemon.backup.folder import BackupFolder
 from opstore_daemon.backup.manifest import DatabaseCopy, Manifest, MissingBlob
 from opstore_daemon.backup.reporting import Report, Step
 from opstore_daemon.backup.source import Source
@@ -108,7 +108,7 @@ def _finish(folder: BackupFolder, made: Manifest, *, is_locked: bool, prune: boo
                 if name != made.database.name:
                     os.unlink(folder.path / name)
             if prune:
-                pruned = _prune(folder, connection)
+                pruned = _prune(folder, database, connection)
     return pruned
 
 
@@ -120,12 +120,12 @@ def _previous_database(folder: BackupFolder) -> list[str]:
     return [] if found is None else [name for name in folder.databases() if name == found.database.name]
 
 
-def _prune(folder: BackupFolder, connection: sqlite3.Connection) -> tuple[int, int]:
+def _prune(folder: BackupFolder, database: Path, connection: sqlite3.Connection) -> tuple[int, int]:
     """Delete the blobs that the database does not name; return their number and bytes. Raises OSError."""
     count = size = 0
-    for prefix in PREFIXES:
-        sizes = folder.blob_sizes(prefix)
-        for hex_digits in sizes.keys() - {name for name, _ in database_copy.blobs(connection, prefix)}:
+    for prefix, needed in database_copy.blobs(connection, database):
+        sizes = folder.blob_sizes(prefix, clean=True)
+        for hex_digits in sizes.keys() - dict(needed).keys():
             os.unlink(folder.path_of(hex_digits))
             count, size = count + 1, size + sizes[hex_digits]
     return count, size

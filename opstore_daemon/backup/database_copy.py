@@ -6,10 +6,12 @@ The copy is opened as immutable: SQLite then needs no lock and creates no file b
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from opstore_daemon.metadata import failures
@@ -22,6 +24,8 @@ from opstore_daemon.protocol.digests import PREFIX
 PAGES = 1024  # of one step: progress is reported, and Ctrl-C is noticed, between two
 BUSY = 30.0  # seconds
 NAMED = 3  # versions that a problem names
+PREFIXES = [f"{number:02x}" for number in range(256)]  # of digests
+_HEX = re.compile(r"[0-9a-f]{64}")
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -166,17 +170,34 @@ def _op_not_removed(connection: sqlite3.Connection) -> str:
     return "id NOT IN (SELECT op_id FROM removal WHERE version_id IS NULL AND until IS NULL)"
 
 
-def _blobs(connection: sqlite3.Connection, condition: str = "1") -> str:
-    """Return the query for the referenced blobs under a condition, in the order of their digests."""
-    where = f"digest IS NOT NULL AND {_not_removed(connection)} AND {condition}"
+def _blobs(connection: sqlite3.Connection) -> str:
+    """Return the query for the referenced blobs, in the order of their digests."""
+    where = f"digest IS NOT NULL AND {_not_removed(connection)}"
     return f"SELECT digest, max(size) AS size FROM version WHERE {where} GROUP BY digest ORDER BY digest"  # noqa: S608
 
 
-def blobs(connection: sqlite3.Connection, prefix: str) -> list[tuple[str, int]]:
-    """Return the hex digits and the sizes of the blobs whose digests begin with these hex digits."""
-    query = _blobs(connection, "digest >= ? AND digest < ?")
-    first, last = f"{PREFIX}{prefix}", f"{PREFIX}{prefix}g"  # no hex digit sorts after g
-    return [(str(digest).removeprefix(PREFIX), int(size)) for digest, size in connection.execute(query, (first, last))]
+def blobs(connection: sqlite3.Connection, database: Path) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Yield, for all two first digits, the hex digits and the sizes of the referenced blobs that begin with them.
+
+    Raises DatabaseDamaged for a digest that is not one, and sqlite3.Error.
+    """
+    rows = ((str(digest).removeprefix(PREFIX), int(size)) for digest, size in connection.execute(_blobs(connection)))
+    groups = groupby(rows, key=lambda row: row[0][:2])
+    group = next(groups, None)
+    for prefix in PREFIXES:
+        if group is None or group[0] != prefix:
+            yield prefix, []
+        else:
+            yield prefix, [_checked(hex_digits, size, database) for hex_digits, size in group[1]]
+            group = next(groups, None)
+    if group is not None:
+        _checked(group[0], 0, database)
+
+
+def _checked(hex_digits: str, size: int, database: Path) -> tuple[str, int]:
+    if _HEX.fullmatch(hex_digits) is None:
+        raise errors.DatabaseDamaged(database=str(database), reason=f"it has a digest that is not one: {hex_digits!r}")
+    return hex_digits, size
 
 
 def problem(connection: sqlite3.Connection, hex_digits: str, words: str) -> Problem:

@@ -25,7 +25,6 @@ from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
 LABEL = "opstore-backup.txt"
 CHECKSUMS = "SHA256SUMS"
-PREFIXES = [f"{number:02x}" for number in range(256)]
 _BLOB = re.compile(r"[0-9a-f]{64}")
 # What a disk has of its own; names with a dot are those of file managers.
 _NOT_CONTENT = {"lost+found", "System Volume Information"}

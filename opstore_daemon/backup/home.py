@@ -51,8 +51,8 @@ class RestoredHome:
         with locked(self._config), files.translated(self.path), self._database_lock():
             self._check_empty()
             saver = self._config.saver()
-            saver.acquire(str(self.path))
             try:
+                saver.acquire(str(self.path))
                 yield saver
             finally:
                 saver.release()
@@ -126,10 +126,11 @@ class RestoredHome:
         files.sync_names(self.database.parent)
 
     def delete_parts(self) -> None:
-        """Delete what an interrupted restore left beside the database. Raises OSError."""
-        for name in os.listdir(self.database.parent):
-            if name.startswith(f".{self.database.name}.") and files.is_part(name):
-                os.unlink(self.database.parent / name)
+        """Delete the incomplete files that an interrupted restore left. Raises OSError."""
+        for target in (self.database, self._marker):
+            for name in os.listdir(target.parent):
+                if name.startswith(f".{target.name}.") and files.is_part(name.removesuffix("-journal")):
+                    os.unlink(target.parent / name)
 
 
 def _has_bytes(path: Path) -> bool:

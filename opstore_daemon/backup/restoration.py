@@ -13,7 +13,7 @@ from pathlib import Path
 
 from opstore_daemon.backup import database_copy, files
 from opstore_daemon.backup.blobs import Damaged, counted, pieces_in, pieces_of, verified
-from opstore_daemon.backup.folder import PREFIXES, BackupFolder, check_apart
+from opstore_daemon.backup.folder import BackupFolder, check_apart
 from opstore_daemon.backup.home import RestoredHome
 from opstore_daemon.backup.manifest import Manifest
 from opstore_daemon.backup.reporting import Report, Step, count_of
@@ -49,6 +49,7 @@ def restore(
         if not partial:
             _check_sizes(folder, manifest, database, report)
         with home.held() as saver:
+            home.delete_parts()
             home.mark(restore_marker.marker_of(Path(os.path.abspath(path)), options))
             problems = _restore_blobs(folder, manifest, database, saver, report)
             if problems and not partial:
@@ -76,9 +77,9 @@ def _check_sizes(folder: BackupFolder, manifest: Manifest, database: Path, repor
     """Raise BackupDamaged if a blob is missing or has another size, before anything is restored."""
     problems, known = 0, {blob.digest: blob.problem for blob in manifest.missing}
     with database_copy.translated(database), database_copy.opened_copy(database) as connection:
-        for prefix in PREFIXES:
+        for prefix, blobs in database_copy.blobs(connection, database):
             sizes = folder.blob_sizes(prefix)
-            for hex_digits, size in database_copy.blobs(connection, prefix):
+            for hex_digits, size in blobs:
                 found = sizes.get(hex_digits)
                 if found != size:
                     words = known.get(PREFIX + hex_digits)
@@ -99,8 +100,8 @@ def _restore_blobs(
     problems: list[Problem] = []
     step = Step(report, f"restoring {count_of(manifest.blobs, 'blob')}", manifest.blobs_size)
     with database_copy.translated(database), database_copy.opened_copy(database) as connection:
-        for prefix in PREFIXES:
-            for hex_digits, size in database_copy.blobs(connection, prefix):
+        for _, blobs in database_copy.blobs(connection, database):
+            for hex_digits, size in blobs:
                 try:
                     if not _has(saver, hex_digits, size, step):
                         _restore_blob(folder, hex_digits, size, saver, step)
@@ -139,7 +140,6 @@ def _restore_blob(folder: BackupFolder, hex_digits: str, size: int, saver: BaseS
 def _restore_database(
     folder: BackupFolder, manifest: Manifest, home: RestoredHome, store_id: str, problems: list[Problem]
 ) -> None:
-    home.delete_parts()
     with files.part_of(home.database) as part:
         files.write(part, files.pieces_of(folder.path / manifest.database.name))
         verified_database(folder, manifest, part)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from opstore_daemon.backup import database_copy, files
 from opstore_daemon.backup.blobs import Damaged, counted, pieces_of, verified
-from opstore_daemon.backup.folder import PREFIXES, BackupFolder
+from opstore_daemon.backup.folder import BackupFolder
 from opstore_daemon.backup.manifest import Manifest
 from opstore_daemon.backup.reporting import Report, Step, count_of
 from opstore_daemon.protocol import errors
@@ -61,8 +61,8 @@ def _check_blobs(folder: BackupFolder, manifest: Manifest, database: Path, repor
     problems, missing = [], {blob.digest: blob.problem for blob in manifest.missing}
     with database_copy.translated(database), database_copy.opened_copy(database) as connection:
         step = Step(report, f"checking {count_of(manifest.blobs, 'blob')}", manifest.blobs_size)
-        for prefix in PREFIXES:
-            for hex_digits, size in database_copy.blobs(connection, prefix):
+        for _, blobs in database_copy.blobs(connection, database):
+            for hex_digits, size in blobs:
                 try:
                     with files.translated(folder.path):
                         for _ in counted(verified(pieces_of(folder, hex_digits), hex_digits, size), step):
