@@ -23,7 +23,9 @@ _METHODS: dict[str, str] = {
     "client.verify(pipeline, command_or_function) runs a test of the versions and records what it showed": (
         "test evaluate"
     ),
-    "client.yank(reference, reason) retires a version": "delete remove rm deprecate archive retire",
+    "client.yank(reference, reason) retires a version": "deprecate archive retire",
+    "client.remove(reference) removes a version": "delete rm",
+    "client.collect_garbage() frees what no version refers to": "gc prune cleanup",
     "client.tag(reference, tag) moves a tag to a version": "alias promote stage set_tag",
     "client.edit(reference, labels=...) sets labels": "label annotate set_label update",
     "client.link(upstream, downstream) records that two versions are valid together": "approve allow connect",

@@ -48,7 +48,7 @@ class RemovalsMixin(ApiMixin):
 
         Examples:
             >>> client.remove("pca@2.0.0", dry_run=True)
-            <Removal pca@2.0.0, 11 bytes freeable>
+            <Removal pca@2.0.0, 16 B freeable>
             >>> client.remove("pca@2.0.0", reason="trained on the wrong columns").removed
             (<OpVersion pca@2.0.0>,)
         """

@@ -582,6 +582,7 @@ class PathNotFound(NotFound, FileNotFoundError):
 class StoreNotFound(NotFound):
     message = "there is no store to back up: {database} does not exist"
     hint = "set OPSTORE_HOME, or give the --db and the --saver that the daemon was started with"
+    python = "set OPSTORE_HOME, or pass the database and the saver of the daemon"
 
 
 class BackupNotFound(NotFound):
@@ -744,6 +745,7 @@ class CollectionRefused(Conflict):
 class BackupInUse(Conflict):
     message = "another opstore process uses the backup in {folder}"
     hint = "wait until it has ended, and run the same command again"
+    python = "wait until it has ended, and try again"
 
 
 class BackupOfOtherStore(Conflict):
@@ -811,6 +813,7 @@ class BackupDamaged(IntegrityFailure):
 class BackupIncomplete(IntegrityFailure):
     message = "the backup lacks {count} of {total} blobs, which are damaged or missing in the store"
     hint = "push the same bytes again, if you have them, and repeat the backup; opstore restore then needs --partial"
+    python = "push the same bytes again, if you have them, and repeat the backup"
 
 
 class Unreachable(OpStoreError):
@@ -1047,6 +1050,7 @@ class BackupTooNew(Unavailable):
 class RestoreUnfinished(Unavailable):
     message = "the restore of {source} into {home} is not finished"
     hint = "finish it: {command}"
+    python = "finish it in a shell: {command}"
 
 
 class BudgetExceeded(OpStoreError):

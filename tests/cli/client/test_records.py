@@ -15,7 +15,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import records
-from opstore_daemon.protocol.records import NewBisection, PickedYanked, UnfinishedUpload
+from opstore_daemon.protocol.records import Finding, NewBisection, PickedYanked, UnfinishedUpload
 from opstore_daemon.savers import MemorySaver
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
@@ -48,6 +48,8 @@ A_RUN = new_run("encoder@1.0.0", edges=(), command=("pytest", "-x"))
 FOUND = NewBisection(command=("pytest",), good=8, bad=9, last_good=8, first_bad=9)
 
 # Each record that a verb returns, and its repr.
+FINDING = {"kind": "missing", "what": "sha256:7692", "observed": "it is not there", "advice": "push its bytes again"}
+
 SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
     "Pushed": (
         lambda client: client.push("pca", b"two"),
@@ -116,6 +118,17 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         lambda client: msgspec.convert(UPLOAD, UnfinishedUpload),
         "upload abc, offset 5000000, 9.0 MB, expires_at 2026-01-02 03:04:05 UTC",
     ),
+    "Removal": (
+        lambda client: client.remove("pca@1.0.0", force=True, dry_run=True),
+        "pca@1.0.0, 3 broken, 3 B freeable",
+    ),
+    "Need": (
+        lambda client: client.remove("pca@1.0.0", force=True, dry_run=True).broken[0],
+        "pca@1.0.0 is valid for forest@1.0.0",
+    ),
+    "Collection": (lambda client: client.collect_garbage(dry_run=True), "would free 0 B"),
+    "FsckReport": (lambda client: client.fsck(), "clean, 5 blobs"),
+    "Finding": (lambda client: msgspec.convert(FINDING, Finding), "missing, sha256:7692: it is not there"),
     "Lock": (lambda client: client.resolve("iris").lock(), "of 2 versions: pca forest"),
     "LockedVersion": (lambda client: client.resolve("iris").lock().versions[0], "pca, sha256:7692c3ad, 3 B"),
 }
@@ -132,7 +145,11 @@ def kinds_in(annotation: Any) -> Iterator[type]:
 
 
 def test_every_record_that_a_verb_returns_is_here() -> None:
-    verbs = [method for name, method in getmembers(BaseOpStoreClient, isfunction) if name not in vars(ChariotsMixin)]
+    verbs = [
+        method
+        for name, method in getmembers(BaseOpStoreClient, isfunction)
+        if name not in vars(ChariotsMixin) and name[0] != "_"
+    ]
     returned = {kind for verb in verbs for kind in kinds_in(signature(verb).return_annotation)}
     assert {kind.__name__ for kind in returned} | {"Lock", "LockedVersion"} == set(SHOWN)
 
