@@ -62,6 +62,7 @@ class Mixed:
             self.show_as_of,
             self.validate_as_of,
             self.resolve_as_of,
+            self.fsck,
         ]
         self._writes: list[Callable[[], object]] = [
             self.push_shared,
@@ -140,6 +141,10 @@ class Mixed:
 
     def resolve_as_of(self) -> None:
         assert len(self._client.resolve(PIPELINE, as_of=str(self._position)).versions) == len(OPS)
+
+    def fsck(self) -> None:
+        found = self._client.fsck()
+        assert found.clean, found
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import routes
 from tests.load.clients import KEPT, OPS
 from tests.load.figures import report
@@ -129,9 +130,11 @@ def assert_is_past_state(copy: Contents, source: Contents) -> None:
 
 
 def goes_on(home: Path, copy: Contents) -> None:
-    """Check that a daemon of the restored home serves its bytes, and continues its sequences."""
+    """Check that a daemon of the restored home finds no fault, serves its bytes, and continues its sequences."""
     daemon = Daemon.start(home)
     try:
+        with OpStoreClient(daemon.url, token=daemon.token) as client:
+            assert client.fsck(read_data=True).findings == ()
         op, number = next(key for key, each in copy.versions.items() if not each.is_removed)
         assert daemon.pull(op, number)
         last = max(each.sequence for each in copy.versions.values() if each.op == op)
