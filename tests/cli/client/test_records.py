@@ -127,7 +127,12 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         "pca@1.0.0 is valid for forest@1.0.0",
     ),
     "Collection": (lambda client: client.collect_garbage(dry_run=True), "would free 0 B"),
-    "FsckReport": (lambda client: client.fsck(), "clean, 5 blobs"),
+    "FsckReport": (
+        lambda client: msgspec.structs.replace(
+            client.fsck(), clean=False, findings=(msgspec.convert(FINDING, Finding),)
+        ),
+        "not clean, 1 finding",
+    ),
     "Finding": (lambda client: msgspec.convert(FINDING, Finding), "missing, sha256:7692: it is not there"),
     "Lock": (lambda client: client.resolve("iris").lock(), "of 2 versions: pca forest"),
     "LockedVersion": (lambda client: client.resolve("iris").lock().versions[0], "pca, sha256:7692c3ad, 3 B"),
