@@ -12,6 +12,7 @@ from opstore_cli.output.cells import format_time
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
+    from opstore_cli.client.client import OpStoreClient
     from opstore_cli.config.settings import Settings
     from opstore_daemon.protocol.records import Status
 
@@ -27,8 +28,8 @@ def status(session: Session) -> int:
       opstore status -q || opstore start
 
     The daemon is that of --url, OPSTORE_URL or a settings file, else the local one. "because" says which of them
-    applies, "credential" where the token comes from. Unfinished transfers are listed with the command that resumes
-    each.
+    applies, "credential" where the token comes from. "garbage" is what no version refers to, and "trash" what was
+    collected and is not deleted yet. Unfinished transfers are listed with the command that resumes each.
 
     status never starts the daemon. -q prints the URL. Off a terminal, sizes are in bytes.
     """
@@ -54,9 +55,12 @@ def _local(session: Session, settings: "Settings") -> int:
         found = None
         with suppress(errors.OpStoreError):
             found = client.status()
-    state = {**local_state(running, settings.home), **_chosen(settings), **_sizes(found)}
-    write_state(session, {**state, "unfinished": unfinished})
+        sizes = {**_sizes(found), **_garbage(client)}
+    write_state(
+        session, {**local_state(running, settings.home), **_chosen(settings), **sizes, "unfinished": unfinished}
+    )
     warn_of_version(session, running.version)
+    _tip(session, sizes)
     return 0
 
 
@@ -66,6 +70,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         found = client.status()
     except errors.Unreachable as error:
         return _unreachable(session, settings, error, not_running(url=settings.url))
+    sizes = {**_sizes(found), **_garbage(client)}
     document = {
         "running": True,
         "url": settings.url,
@@ -75,10 +80,11 @@ def _remote(session: Session, settings: "Settings") -> int:
         "started_at": format_time(found.started_at),
         "schema": found.schema,
         **_chosen(settings),
-        **_sizes(found),
+        **sizes,
         "unfinished": list_unfinished(settings.home, settings.url, client),
     }
     write_state(session, document)
+    _tip(session, sizes)
     return 0
 
 
@@ -91,6 +97,22 @@ def _sizes(found: "Status | None") -> dict[str, Any]:
     """Return what the store has, in numbers and bytes; None: unknown."""
     names = ("ops", "versions", "database_size", "blobs_size")
     return {name: None if found is None else getattr(found, name) for name in names}
+
+
+def _garbage(client: "OpStoreClient") -> dict[str, int | None]:
+    """Return the bytes that no version refers to, and those in the trash; None: unknown."""
+    try:
+        found = client.collect_garbage(grace=0, dry_run=True)
+    except errors.OpStoreError:
+        return {"garbage_size": None, "trash_size": None}
+    garbage = found.garbage_size + found.waiting_size + found.uploads_size + found.drafts_size
+    # The trash of a dry run includes what would be moved there.
+    return {"garbage_size": garbage, "trash_size": found.trash_size - found.garbage_size + found.purged_size}
+
+
+def _tip(session: Session, sizes: dict[str, Any]) -> None:
+    if sizes["garbage_size"] or sizes["trash_size"]:
+        session.out.tip("opstore gc --dry-run shows what can be freed")
 
 
 def _source(settings: "Settings") -> str | None:

@@ -59,6 +59,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
     "Maintenance": {
+        "gc": ("opstore_cli.commands.gc", "Free the space of what no version refers to."),
         "backup": (
             "opstore_cli.commands.backup",
             "Copy the local store to DIR, beside a running daemon or without one.",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opstore_cli.local.runtime import LocalDaemon
 
 
-SIZES = frozenset({"database_size", "blobs_size"})
+SIZES = frozenset({"database_size", "blobs_size", "garbage_size", "trash_size"})
 
 
 def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> NoReturn:

@@ -77,7 +77,8 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         Meaning("whoami env settings options set", (("config show", "shows the settings and where they come from"),)),
         Meaning("fsck diagnose health", (("doctor", "diagnoses common problems"),)),
         Meaning(
-            "gc prune clean cleanup", (("yank REF --reason TEXT", "retires a version, and no command frees space yet"),)
+            "prune clean cleanup purge vacuum sweep collect",
+            (("gc", "frees the space of what no version refers to"), ("remove REF", "removes a version")),
         ),
         Meaning("server daemon up", (("start", "starts the local daemon"), ("serve", "runs it in the foreground"))),
         Meaning("down kill shutdown", (("stop", "stops the local daemon"),)),

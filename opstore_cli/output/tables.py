@@ -19,7 +19,7 @@ ARROW = " -> "
 GAP = 2  # columns between two cells
 MIN_VALUE, MAX_VALUE = 24, 40  # columns of a value beside its name: half of those of the terminal, within these bounds
 # Headers of columns that are aligned to the right.
-NUMBERS = frozenset({"EDGES", "POSITION", "RUN", "SIZE", "TOOK", "VERSIONS"})
+NUMBERS = frozenset({"COUNT", "EDGES", "POSITION", "RUN", "SIZE", "TOOK", "VERSIONS"})
 # Headers of columns that are folded, beside the others or below them: a reason that is cut can't be acted on.
 FOLDED = frozenset({"FOUND", "REASON"})
 COMMANDS = frozenset({"WHAT TO DO"})  # headers of columns with commands to copy, which are not broken: beside or below

@@ -34,7 +34,7 @@
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
-    │                                  BackupTooNew  RestoreUnfinished
+    │                                  BackupTooNew  RestoreUnfinished  CollectionIncomplete
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     │                                  QuotaExceeded
     └── InternalError        exit 70
@@ -1021,6 +1021,13 @@ class StoreIdDamaged(Unavailable):
 
 class NotReady(Unavailable):
     message = "not ready"
+
+
+class CollectionIncomplete(Unavailable):
+    """Raised by the command only: the client returns the problems in the record of the collection."""
+
+    message = "not everything could be collected: {reason}"
+    hint = "when that is solved: opstore gc"
 
 
 class OutputFailed(Unavailable):

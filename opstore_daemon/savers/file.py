@@ -116,15 +116,21 @@ class FileSaver(BaseSaver):
 
     def trash(self, digest: Digest) -> None:
         path, target = self._directory.path_of(digest), self._in_trash(digest)
-        with translated("moving a blob to the trash"), suppress(FileNotFoundError):
+        with translated("moving a blob to the trash"):
             # First: rename(2) does nothing if both are names of one file, as after a second publish of one draft.
             posix.unlink(target)
-            os.rename(path, target)
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                if not os.path.lexists(path):
+                    return
+                posix.make_folder(self._trash)  # somebody emptied the trash by hand
+                os.rename(path, target)
             with suppress(OSError):  # it is purged earlier then
                 os.utime(target)
 
     def trashed(self) -> Iterator[Trashed]:
-        for name in _names(self._trash, _BLOB, _is_file, "listing the trash"):
+        for name in _names(self._trash, _BLOB, _is_file, "listing the trash") if self._trash.exists() else ():
             with translated("looking at the trash"), suppress(FileNotFoundError):
                 found = os.lstat(self._trash / name)
                 yield Trashed(Digest(PREFIX + name), found.st_size, found.st_mtime)

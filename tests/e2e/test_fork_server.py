@@ -53,6 +53,7 @@ op set pca --compat minor
 yank pca@2.0.0 --reason late
 unyank pca@2.0.0
 remove pca@2.0.0 --force
+gc --dry-run -q
 pull pca@1.0.0 -o pulled
 pull pca@1.0.0 -o -
 backup saved -q

@@ -406,9 +406,10 @@ STATE = {"running": True, "url": "URL", "pid": "PID", "version": "0.1.0", "home"
 NO_STATE = {"running": False, "url": None, "pid": None, "version": None, "home": "/machine/data"}
 STATE_LINES = "running\tyes\nurl\tURL\npid\tPID\nversion\t0.1.0\nhome\t/machine/data\nstarted_at\tTIME\n"
 CHOSEN = {"because": "no URL is set", "credential": "token file"}
-SIZES = {"ops": 0, "versions": 0, "database_size": "BYTES", "blobs_size": 0}
+SIZES = {"ops": 0, "versions": 0, "database_size": "BYTES", "blobs_size": 0, "garbage_size": 0, "trash_size": 0}
 STATUS = {**STATE, **CHOSEN, **SIZES, "unfinished": []}
 FURTHER = "credential\ttoken file\nops\t0\nversions\t0\ndatabase_size\tBYTES\nblobs_size\t0\n"
+FURTHER += "garbage_size\t0\ntrash_size\t0\n"
 STATUS_LINES = f"{STATE_LINES}because\tno URL is set\n{FURTHER}"
 IN_THE_BACKGROUND = [
     Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),

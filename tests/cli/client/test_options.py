@@ -54,6 +54,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
             "--limit": "limit", "--as-of": "as_of",
         },
     ),
+    "gc": ("collect_garbage", {"--dry-run": "dry_run", "--grace": "grace", "--purge": "purge"}),
     "show": ("details", {"REFERENCE": "reference", "--as-of": "as_of"}),
     "ops": ("ops", {"--label": "label"}),
     "diff": ("diff", {"ONE": "one", "OTHER": "other", "--files": "files"}),

@@ -302,6 +302,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     yield "POST", "/v1/pipelines/{pipeline}/bisections", {}, {"json": BISECTION}
     yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
     yield "POST", routes.GARBAGE, {}, {"json": {"grace": 0}}
+    yield "POST", routes.REMOVALS, {}, {"json": {"references": ["new@1.0.0"], "dry_run": True}}
     yield "POST", routes.SESSIONS, {}, {}
     yield "DELETE", routes.SESSIONS, {}, {}
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}

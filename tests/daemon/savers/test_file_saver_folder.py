@@ -110,3 +110,12 @@ def test_strangers_in_the_trash_are_not_listed(saver: FileSaver, root: Path, tmp
     (root / "trash" / ("0" * 64)).mkdir()
     (root / "trash" / ("1" * 64)).symlink_to(tmp_path)
     assert [each.digest for each in saver.trashed()] == [DIGEST]
+
+
+def test_a_trash_that_somebody_deleted_is_made_again(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    (root / "trash").rmdir()
+    assert list(saver.trashed()) == []
+    saver.purge(DIGEST)
+    saver.trash(DIGEST)
+    assert ([each.digest for each in saver.trashed()], mode(root / "trash")) == ([DIGEST], 0o700)
