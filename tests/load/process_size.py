@@ -4,7 +4,7 @@ import os
 import statistics
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,15 @@ def size_of(pid: int) -> Size:
         threads=int(status["Threads"]),
         descriptors=len(os.listdir(f"/proc/{pid}/fd")),
     )
+
+
+def sockets_of(pid: int) -> int:
+    """Return how many sockets the process has open."""
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(descriptor).startswith("socket:")
+    return found
 
 
 @contextmanager
