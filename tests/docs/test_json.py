@@ -194,6 +194,10 @@ def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> 
     unyanked = opstore("unyank", "pca@1.0.0")
     assert has(unyanked, "`unyank`")
     assert (unyanked["yanked"], unyanked["yank_reason"]) == (False, None)
+    tried = opstore("remove", "pca@1.0.0", "--dry-run")
+    assert has(tried, "`remove`")
+    assert all(has(each, "an element of `broken` of `remove`") for each in tried["broken"])
+    assert has(tried["removed"][0], "an element of `removed`")
     opstore("push", "pca", "a.bin", "--new", "--bump", "major")
     resolved = opstore("resolve", "iris")
     assert [passed["version"] for passed in resolved["skipped"] if has(passed, "an element of `skipped`")] == ["2.0.0"]

@@ -291,6 +291,19 @@ def _id_of(conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: obje
     return select(Version.id).where(Version.op_id == op_id, *conditions)
 
 
+def sequences(snapshot: Snapshot, op_id: int, above: int, limit: int, *, oldest_first: bool = False) -> list[int]:
+    """Return the sequences of at most `limit` versions of the op above that one, newest first or oldest first."""
+    query = _sequences(snapshot.time_filter, oldest_first, op_id=op_id, above=above, limit=limit)
+    return list(snapshot.execute(query).scalars())
+
+
+@prepared
+def _sequences(time_filter: TimeFilter, oldest_first: bool, *, op_id: int, above: int, limit: int) -> Executable:
+    query = select(Version.sequence).where(Version.op_id == op_id, Version.sequence > above)
+    query = query.where(time_filter.existing_versions(op_id))
+    return query.order_by(Version.sequence if oldest_first else Version.sequence.desc()).limit(limit)
+
+
 def newest_first(snapshot: Snapshot, op_id: int, where: Where) -> Iterator[VersionRow]:
     """Yield the versions that meet the conditions, newest first; read them in blocks."""
     for block in blocks(snapshot, op_id, where):

@@ -16,7 +16,7 @@ from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules.verdict import Verdict
-from opstore_daemon.store.catalog import ops, version_rows, versions
+from opstore_daemon.store.catalog import ops, removed, version_rows, versions
 from opstore_daemon.store.catalog.ops import OpLine, OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.reports.overview import Neighbours, like, neighbours
@@ -63,6 +63,7 @@ class VersionList:
     """A page of the versions of an op.
 
     `op` is what the list of ops shows of it, `newest` the sequence of its newest version; None if there is none.
+    `had_versions`: it has none, because all were removed.
     """
 
     op: OpLine
@@ -72,6 +73,7 @@ class VersionList:
     neighbours: Neighbours
     upstreams: list[NeighbourVerdicts]
     downstreams: list[NeighbourVerdicts]
+    had_versions: bool = False
 
     @property
     def is_cut(self) -> bool:
@@ -91,6 +93,7 @@ def version_list(snapshot: Snapshot, name: OpName, choice: Choice, limit: int) -
         newest=None if newest is None else newest.sequence,
         versions=versions.records(snapshot, shown),
         has_more=len(rows) > limit,
+        had_versions=newest is None and removed.find(snapshot, name, op.id, version_rows.ALL) is not None,
         neighbours=related,
         upstreams=_neighbours(snapshot, related.upstreams, lambda other: _with_upstream(snapshot, other, op, shown)),
         downstreams=_neighbours(snapshot, related.downstreams, lambda other: verdicts(snapshot, op, shown, other)),

@@ -42,6 +42,7 @@ def matrix(_api: Api, op: OpName, other: OpName, query: MatrixQuery) -> Response
         rows=list(_rows(found, query)),
         steps={"row": list(_steps(up)), "column": list(_steps(down))},
         squares=list(_squares(up, down)),
+        map={"row": up.map_start, "column": down.map_start},
         sizes={"row": _sizes(up), "column": _sizes(down)},
         window=DETAILED_VERSIONS,
     )
@@ -80,15 +81,12 @@ def _first(axis: Axis) -> int | None:
 
 def _steps(axis: Axis) -> Iterator[tuple[str, int]]:
     """Yield the parts to go to along the axis: the text of the link, and the sequence where the part begins."""
-    first = _first(axis)
-    if first is None:
-        return
-    if first < axis.newest:
+    if axis.newer is not None:
         yield "newest", axis.newest
-        yield "newer", min(first + DETAILED_VERSIONS, axis.newest)
-    if first > DETAILED_VERSIONS:
-        yield "older", first - DETAILED_VERSIONS
-        yield "oldest", min(DETAILED_VERSIONS, axis.newest)
+        yield "newer", axis.newer
+    if axis.older is not None and axis.oldest is not None:
+        yield "older", axis.older
+        yield "oldest", axis.oldest
 
 
 def _squares(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
@@ -100,8 +98,8 @@ def _squares(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
 
 
 def _sizes(axis: Axis) -> list[float]:
-    """Return how much of the map each square takes, in percent: the last one may have fewer versions than the rest."""
-    counts = [min(start, DETAILED_VERSIONS) for start in _square_starts(axis)]
+    """Return how much of the map each square takes, in percent: one with removed versions has fewer than the rest."""
+    counts = [sum(start - DETAILED_VERSIONS < each <= start for each in axis.mapped) for start in _square_starts(axis)]
     return [round(100 * count / sum(counts), 3) for count in counts]
 
 
@@ -112,8 +110,7 @@ def _is_shown(axis: Axis, start: int) -> bool:
 
 
 def _square_starts(axis: Axis) -> Iterator[int]:
-    """Yield the sequences where the squares begin, of the map that the shown part is in."""
-    first = _first(axis)
-    if first is not None:
-        start = axis.newest - (axis.newest - first) // MAX_VERSIONS * MAX_VERSIONS
-        yield from range(start, max(start - MAX_VERSIONS, 0), -DETAILED_VERSIONS)
+    """Yield the sequences where the squares begin that have versions, of the map that the shown part is in."""
+    for start in range(axis.map_start, max(axis.map_start - MAX_VERSIONS, 0), -DETAILED_VERSIONS):
+        if any(start - DETAILED_VERSIONS < each <= start for each in axis.mapped):
+            yield start

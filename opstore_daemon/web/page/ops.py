@@ -108,8 +108,12 @@ def op(_api: Api, op: OpName, query: OpQuery) -> Response:
 
 
 def version(_api: Api, reference: Reference, query: AsOf) -> Response:
-    """Show a version, and its verdicts with the latest versions of related ops."""
-    found = store().details(reference, as_of=query.value)
+    """Show a version, and its verdicts with the latest versions of related ops; of a removed one, what became of it."""
+    try:
+        found = store().details(reference, as_of=query.value)
+    except errors.VersionRemoved as error:
+        names = ("op", "version", "how", "before")
+        return page("removed.html", query, "Overview", **{name: error.details[name] for name in names})
     recent = store().versions(found.version.op, limit=RECENT + 1, as_of=query.value).versions
     return page(
         "version.html",

@@ -263,6 +263,24 @@ def test_other_bytes_make_a_patch_version_and_its_own_bytes_stay(client: BaseOpS
     assert client.get_validated_links("forest", "pca") == versions
 
 
+def test_bytes_of_a_removed_version_make_a_patch_version(client: BaseOpStoreClient) -> None:
+    client.save_op_bytes("pca", AAA, b"one")
+    client.register_valid_link("forest", "pca", AAA)
+    client.remove("pca@1.0.0", force=True)
+    assert client.get_all_versions_of_op("pca") is None
+    assert client.get_validated_links("forest", "pca") == set()
+    for data in (b"one", b"one", b"two"):
+        client.save_op_bytes("pca", AAA, data)
+    versions = client.get_all_versions_of_op("pca")
+    assert versions is not None
+    assert [version.version for version in client.versions("pca")] == ["1.0.2", "1.0.1"]
+    assert client.get_op_bytes_for_version("pca", max(versions)) == b"two"
+    with pytest.raises(errors.VersionRemoved):
+        client.get_op_bytes_for_version("pca", AAA)
+    with pytest.raises(errors.SubversionsRemoved):
+        client.register_valid_link("forest", "pca", AAA)
+
+
 # --- pipelines --------------------------------------------------------------------------------------------------------
 
 

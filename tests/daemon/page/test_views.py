@@ -271,6 +271,31 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
         assert words in text, words
 
 
+def test_a_removed_version_has_a_page_that_says_so(site: Site) -> None:
+    store = site.server.store.by("Ana <ana@example.org>")
+    store.push("pca", b"one", message="outliers")
+    store.push("pca", b"two")
+    store.remove("pca@1.0.0", reason="<b>wrong</b> columns")
+    site.sign_in()
+    text = seen(site, "/ui/ops/pca/1.0.0")
+    for words in ("pca @1.0.0 removed", " by Ana <ana@example.org>: <b>wrong</b> columns", "opstore log pca"):
+        assert words in text, words
+    assert "/ui/ops/pca/1.0.0?as_of=2" in site.text("/ui/ops/pca/1.0.0")
+    assert "outliers" in seen(site, "/ui/ops/pca/1.0.0?as_of=2")
+    assert "removed" in seen(site, "/ui/ops/pca/1.0.0?as_of=3")
+    assert "1.0.0" not in seen(site, "/ui/ops/pca")
+    assert "pca@1.0.0" not in site.text("/ui/search?q=outliers")
+    assert site.get("/ui/ops/pca/1.0.0/download").status_code == 404
+    store.remove("pca@1.0.1")
+    assert "Every version was removed" in seen(site, "/ui/ops/pca")
+    store.remove("pca")
+    gone = site.get("/ui/ops/pca")
+    assert gone.status_code == 404
+    assert "What happened to <bdi>pca</bdi>" in gone.text
+    assert "/ui/ops/pca" not in site.text("/")
+    assert "pca op removed" in seen(site, "/ui/journal?name=pca")
+
+
 def test_the_page_shows_past_states(few: Site) -> None:
     registered = few.server.store.show("pca@1.1.0").registered_at
     half_an_hour_later = f"{registered:%Y-%m-%dT%H}:30"
