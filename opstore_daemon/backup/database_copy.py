@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,12 +20,14 @@ from opstore_daemon.metadata.migrate import known_revisions, schema_too_new
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.backup_lines import Problem
 from opstore_daemon.protocol.digests import PREFIX
+from opstore_daemon.system.lock_file import kept_unlocked
 
 PAGES = 1024  # of one step: progress is reported, and Ctrl-C is noticed, between two
 BUSY = 30.0  # seconds
 NAMED = 3  # versions that a problem names
 PREFIXES = [f"{number:02x}" for number in range(256)]  # of digests
 _HEX = re.compile(r"[0-9a-f]{64}")
+_NO_ROOM = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -47,9 +49,42 @@ class Facts:
 @contextmanager
 def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
     """Open the database of a store, and read one state of it in the context. Raises sqlite3.Error."""
-    with closing(_connect(database, "mode=ro")) as connection:
-        connection.execute("BEGIN")
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(_connect(database, "mode=ro")))
+        try:
+            _begin(connection)
+        except sqlite3.OperationalError as error:
+            if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF not in _NO_ROOM:
+                raise
+            connection = stack.enter_context(_opened_alone(database, error))
         yield connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # which begins to read
+
+
+@contextmanager
+def _opened_alone(database: Path, error: sqlite3.OperationalError) -> Iterator[sqlite3.Connection]:
+    """Open a database that nobody uses and that has no WAL; raise `error` if it is used or has one.
+
+    To read a database with a WAL, SQLite creates a `-shm` file, for which a full or read-only disk has no room. Without
+    a WAL everything is in the one file, and as long as no daemon can start, that does not change.
+    """
+    with kept_unlocked(database.with_name(f"{database.name}.lock")) as is_unused:
+        if not is_unused or _has_bytes(database.with_name(f"{database.name}-wal")):
+            raise error
+        with closing(_connect(database, "immutable=1")) as connection:
+            _begin(connection)
+            yield connection
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

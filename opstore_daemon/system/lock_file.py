@@ -8,6 +8,8 @@ import fcntl
 import json
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,31 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+@contextmanager
+def kept_unlocked(path: Path) -> Iterator[bool]:
+    """Keep everybody from locking the file in the context; False if somebody has, or the file is missing or no file.
+
+    Needs no permission to write.
+    """
+    try:
+        fd = open_regular(path, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        yield _is_shared(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_shared(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def holder(home: str | None) -> dict[str, Any]:
