@@ -76,7 +76,7 @@ NOUNS = (
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
     1: "The answer is no: a verdict is invalid, no versions are valid together, an op is affected, a lock is out of "
-    "date, or `doctor` found a problem. Nothing else exits with 1, not even a bug.",
+    "date, or `fsck` or `doctor` found something. Nothing else exits with 1, not even a bug.",
     2: "Usage error, or refused input.",
     3: "The verdict is unknown: links are missing.",
     4: "Not found.",
@@ -272,6 +272,8 @@ def format_table() -> str:
 
 
 def _default(field: types.Field) -> str:
+    if field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:
+        return "absent"  # how msgspec describes a key that is only there if it has a value
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     return f"`{msgspec.json.encode(value).decode()}`"
 

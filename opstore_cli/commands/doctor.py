@@ -27,6 +27,8 @@ def doctor(session: Session) -> int:
       opstore doctor --url https://models.example.com
       opstore doctor --json
 
+    doctor examines how this machine reaches a store. To check what is in the store, run opstore fsck.
+
     doctor changes nothing, starts no daemon and prints no token. Each line has the check, its result, what was found
     and what to do. -q prints the names of the checks that found something. The exit code is 1 if any did.
     """

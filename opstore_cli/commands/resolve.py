@@ -93,6 +93,7 @@ def resolve(
         return results.report_no_resolution(session.out, failure, failure.resolution, as_of)
     results.note_skipped(session.out, found.skipped)
     results.note_unexplained(session.out, found)
+    results.warn_of_damage(session.out, found.versions)
     if lock is not None:
         _write_lock(session, lock, found, current)
     if lock == _STDOUT:

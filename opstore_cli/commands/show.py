@@ -56,6 +56,8 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield "version", Cell(version.version)
     yield "yanked", Cell("yes", "yes", "yellow") if version.yanked else Cell("no")
     yield from _lines("yank_reason", version.yank_reason)
+    if version.damaged:
+        yield "damaged", Cell(str(version.damaged), f"{version.damaged}; opstore fsck says what to do", "red")
     yield "size", _exact_size(version.size)
     yield "registered_at", _exact_time(version.registered_at)
     yield "author", Cell(version.author or EMPTY, version.author or "unknown")

@@ -100,10 +100,16 @@ def _row(version: "VersionRecord") -> list[Cell | str]:
     tags = ", ".join(version.tags)
     reference = format_reference(version.op, version.version)
     return [
-        Cell(reference, f"{reference} (yanked)", "yellow") if version.yanked else reference,
+        _reference_cell(version, reference),
         time_cell(version.registered_at),
         size_cell(version.size),
         Cell(version.digest or EMPTY, (version.digest or "").removeprefix("sha256:")[:12]),
         text_cell(tags),
         first_line_cell(version.message),
     ]
+
+
+def _reference_cell(version: "VersionRecord", reference: str) -> Cell:
+    if version.damaged:
+        return Cell(reference, f"{reference} (damaged)", "red")
+    return Cell(reference, f"{reference} (yanked)", "yellow") if version.yanked else Cell(reference)

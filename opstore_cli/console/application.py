@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Maintenance": {
         "gc": ("opstore_cli.commands.gc", "Free the space of what no version refers to."),
+        "fsck": ("opstore_cli.commands.fsck", "Check the store."),
         "backup": (
             "opstore_cli.commands.backup",
             "Copy the local store to DIR, beside a running daemon or without one.",

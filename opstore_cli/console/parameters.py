@@ -51,6 +51,30 @@ class NumberType(click.IntRange):
         return ""  # not in the help: messages say it
 
 
+class SubsetType(Text):
+    """A subset of blobs: `1/7`. Raises InvalidRequest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.subsets import Subset
+
+        return Subset.parse(super().convert(value, param, ctx))
+
+
+class RateType(Text):
+    """A number of bytes per second: `50MB`, `50MB/s`, `512KiB`, `1000000`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.sizes import parse_size
+
+        if isinstance(value, int):
+            return value
+        text = super().convert(value, param, ctx)
+        rate = parse_size(text.removesuffix("/s"))
+        if not rate:
+            self.fail(f"'{escape_controls(text[:40])}' is not a rate: pass bytes per second, such as 50MB", param, ctx)
+        return rate
+
+
 class _Completed(Text):
     """Text for which the daemon provides completions."""
 

@@ -9,7 +9,15 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.reference_text import format_reference
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Pushed, Record, Resolution, SkippedVersion
+    from opstore_daemon.protocol.records import (
+        EdgeVerdict,
+        LinkRecord,
+        Pushed,
+        Record,
+        Resolution,
+        SkippedVersion,
+        VersionRecord,
+    )
     from opstore_daemon.protocol.references import Reference
     from opstore_daemon.protocol.times import AsOf
 
@@ -42,7 +50,10 @@ def note_more(out: Output, rows: "Sequence[object]", limit: int | None, command:
 
 def to_dict(record: "Record") -> dict[str, Any]:
     """Return the keys and values of the record, for a document with further keys."""
-    return {name: getattr(record, name) for name in record.__struct_fields__}
+    from msgspec import UNSET
+
+    found = {name: getattr(record, name) for name in record.__struct_fields__}
+    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def format_edge(edge: "EdgeVerdict") -> str:
@@ -99,6 +110,14 @@ def note_skipped(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
     if not out.json:
         for version in skipped:
             out.note(f"skipped {format_reference(version.op, version.version)}: {version.reason}")
+
+
+def warn_of_damage(out: Output, versions: "Iterable[VersionRecord]") -> None:
+    """Warn of each version whose bytes were found to be damaged. With --json the document says so."""
+    for version in versions:
+        if version.damaged and not out.json:
+            name = format_reference(version.op, version.version)
+            out.warn(f"{name} can't be pulled: {version.damaged}, as fsck found")
 
 
 def note_unexplained(out: Output, resolution: "Resolution") -> None:

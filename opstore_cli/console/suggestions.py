@@ -75,7 +75,11 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
             (("login URL", "logs in to a daemon"), ("config set url URL", "sets the daemon that commands use")),
         ),
         Meaning("whoami env settings options set", (("config show", "shows the settings and where they come from"),)),
-        Meaning("fsck diagnose health", (("doctor", "diagnoses common problems"),)),
+        Meaning(
+            "diagnose health",
+            (("doctor", "diagnoses common problems"), ("fsck", "checks what the daemon stores")),
+        ),
+        Meaning("scrub integrity chkdsk repair", (("fsck --read-data", "checks what the daemon stores"),)),
         Meaning(
             "prune clean cleanup purge vacuum sweep collect",
             (("gc", "frees the space of what no version refers to"), ("remove REF", "removes a version")),

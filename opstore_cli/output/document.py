@@ -158,6 +158,15 @@ class Output:
             return NullDisplay()
         return new_display(title, parts, self._stderr, colored=self._colored(sys.stderr))
 
+    def retitle(self, title: str) -> None:
+        """Change the title of the progress that is shown."""
+        self._display.retitle(escape_controls(title))
+
+    def flush(self) -> None:
+        """Pass on what was written to stdout so far: the command goes on, and what reads it should have it."""
+        with streams.translated_errors():
+            _standard_output().flush()
+
     def moved(self, done: int, total: int | None) -> None:
         """Report that the one transfer has moved `done` bytes of `total`, None if unknown."""
         self._display.moved(0, done, total)

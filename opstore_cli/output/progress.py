@@ -50,6 +50,8 @@ class NullDisplay:
 
     def ended(self, number: int) -> None: ...
 
+    def retitle(self, title: str) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -133,6 +135,10 @@ class Transfers:
             transfer.started, transfer.done = True, done
             transfer.total = transfer.total if total is None else total
             self.show(now, number)
+
+    def retitle(self, title: str) -> None:
+        """Change the title, which the display shows when it is updated the next time."""
+        self.title = title
 
     def ended(self, number: int) -> None:
         with self._lock:
@@ -240,14 +246,14 @@ class BarProgress(Transfers):
 
     def _show_one(self, bars: "Progress", number: int, transfer: _Transfer) -> None:
         task = self._tasks.get(number)
+        name = transfer.name if len(self.transfers) > 1 else self.title
         if transfer.ended or not transfer.started:
             if task is not None:
                 bars.remove_task(self._tasks.pop(number))
         elif task is None:
-            name = transfer.name if len(self.transfers) > 1 else self.title
             self._tasks[number] = bars.add_task(name, completed=transfer.done, total=transfer.total)
         else:
-            bars.update(task, completed=transfer.done, total=transfer.total)
+            bars.update(task, description=name, completed=transfer.done, total=transfer.total)
 
     def stop(self) -> None:
         """Remove the bars."""

@@ -122,6 +122,7 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     assert has(shown["daemon"], "`daemon`")
     assert all(has(each, "an element of `settings`") for each in shown["settings"])
     assert has(opstore("config", "unset", "url"), "`config set`")
+    assert has(opstore("fsck"), "`fsck`")
     assert has(opstore("logs"), "`logs`")
     assert has(opstore("help"), "`help`")
     assert has(opstore("login", token["url"], stdin=token["token"]), "`login`")

@@ -34,7 +34,7 @@ class Finding(Record, frozen=True, kw_only=True):
     """Something in the store that is not as it should be.
 
     `what` is the blob, file or row that it is about, `observed` what was found there, `advice` the command that helps.
-    `versions` are the versions with the blob, or the first of them: `version_count` says how many there are. `marked`:
+    `versions` are the versions with the blob, or the first of them: `versions_count` says how many there are. `marked`:
     the blob is marked as damaged, so that nobody pulls it.
     """
 
@@ -43,7 +43,7 @@ class Finding(Record, frozen=True, kw_only=True):
     observed: Sentence
     advice: Sentence
     versions: tuple[OpVersion, ...] = ()
-    version_count: Count = 0
+    versions_count: Count = 0
     marked: bool = False
 
     def _summary(self) -> str:

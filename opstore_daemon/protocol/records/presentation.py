@@ -76,9 +76,10 @@ class _Fields:
     def __get__(self, _record: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
         if getattr(kind, "IS_CELL", False):
             raise AttributeError("__dataclass_fields__")
-        return {
-            field.name: field for field in dataclasses.fields(dataclasses.make_dataclass("Row", kind.__struct_fields__))
-        }
+        # A key that is absent in nearly every record is no column.
+        optional = {each.name for each in msgspec.structs.fields(kind) if each.default is msgspec.UNSET}
+        names = [name for name in kind.__struct_fields__ if name not in optional]
+        return {field.name: field for field in dataclasses.fields(dataclasses.make_dataclass("Row", names))}
 
 
 _PARAMETERS: Any = vars(dataclasses.make_dataclass("Row", [], repr=False, frozen=True))["__dataclass_params__"]
@@ -165,7 +166,7 @@ _OWN_WORDS = frozenset({"name", "pipeline", "verdict", "basis", "digest", "path"
 _COUNTS = frozenset({"ops", "versions", "seconds"})
 _IN_SHORT = frozenset(
     {
-        "size", "tags", "tag", "labels", "yanked", "created", "format", "versions", "latest", "ops", "holds",
+        "size", "damaged", "tags", "tag", "labels", "yanked", "created", "format", "versions", "latest", "ops", "holds",
         "findings", "offset", "upload", "home", "pid", "edges", "seconds", "upgrade", "expires_at",
     }
 )  # fmt: skip

@@ -58,6 +58,9 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     pushed, None if there was none, as for a folder; `executable` is whether its owner may execute it. `yank_reason` is
     None unless it is `yanked`. `author` is whom the client named that stored the bytes or, without bytes, registered
     the version; None if it named nobody. Its text is `pca@1.0.0`.
+
+    `damaged` says what `fsck --repair` found wrong with its bytes, which nobody can pull until they are pushed again.
+    If nothing was found, the key is absent, and the attribute is false.
     """
 
     op: NameText
@@ -79,6 +82,7 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     format: Format | None = None
     libraries: Libraries = msgspec.field(default_factory=dict)
     position: Position
+    damaged: Sentence | msgspec.UnsetType = msgspec.UNSET
 
     NOT_IN_TABLES = frozenset({"sequence", "position"})
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, exists, func, or_, select, tuple_
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Message, Op, Version
+from opstore_daemon.metadata.tables import DamagedBlob, Message, Op, Version
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
@@ -39,6 +39,7 @@ class VersionRow:
     filename: str | None
     executable: bool
     yank_reason: str | None
+    damage: str | None = None  # what is wrong with its bytes, if their blob is marked
 
     @property
     def yanked(self) -> bool:
@@ -70,6 +71,8 @@ _COLUMNS = (
     Version.filename,
     Version.executable,
 )
+# A subquery, which finds nothing in an index that is nearly always empty: no further statement.
+_DAMAGE = select(DamagedBlob.problem).where(DamagedBlob.digest == Version.digest).correlate(Version).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def _rows(
     limit: int | None = None,
     **_: object,
 ) -> Executable:
-    query = select(*_COLUMNS, time_filter.yank_reason()).join(Op, Op.id == Version.op_id)
+    query = select(*_COLUMNS, time_filter.yank_reason(), _DAMAGE).join(Op, Op.id == Version.op_id)
     query = query.where(Version.op_id == op_id, time_filter.existing_versions(op_id), *conditions)
     return query.order_by(Version.sequence.desc()).limit(limit)
 
@@ -113,7 +116,7 @@ def _rows(
 def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:
     id_, own_op, op, sequence, *rest = row
     subversions, numbers, (digest, size, stored_position), rest = rest[:3], rest[3:6], rest[6:9], rest[9:]
-    position, registered_at, message, stored_message, note, *of_bytes, yank_reason = rest
+    position, registered_at, message, stored_message, note, *of_bytes, yank_reason, damage = rest
     format_, libraries, filename, executable = of_bytes
     stored = snapshot.is_visible(stored_position)
     return VersionRow(
@@ -134,6 +137,7 @@ def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:
         filename=filename if stored else None,
         executable=bool(executable and stored),
         yank_reason=yank_reason,
+        damage=damage if stored else None,
     )
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from msgspec import UNSET
 from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, case, func, insert, null, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
@@ -310,6 +311,7 @@ def record(
         format=row.format,
         libraries=json.loads(row.libraries or "{}"),
         position=row.position,
+        damaged=row.damage or UNSET,
     )
 
 

@@ -142,7 +142,7 @@ BACKUP = "restore a backup: see docs/recovery.md; before that, opstore stop and 
 def versions_of(connection: Connection, digest: str) -> tuple[tuple[OpVersion, ...], int]:
     """Return the versions with the digest that are not removed, the newest first, and how many there are."""
     rows = _versions(MAX_VERSIONS, digest=digest).run(connection).all()
-    count = _version_count(digest=digest).run(connection).scalar_one()
+    count = _versions_count(digest=digest).run(connection).scalar_one()
     return tuple(OpVersion(op=row[0], version=str(VersionNumber(*row[1:]))) for row in rows), count
 
 
@@ -154,6 +154,6 @@ def _versions(limit: int, *, digest: str) -> Executable:
 
 
 @prepared
-def _version_count(*, digest: str) -> Executable:
+def _versions_count(*, digest: str) -> Executable:
     with_digest = select(func.count()).select_from(Version).where(Version.digest == digest)
     return with_digest.where(Version.removed_position.is_(None))

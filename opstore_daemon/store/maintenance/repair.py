@@ -72,7 +72,7 @@ def report(page: Page, digest: Digest, problem: Problem, mark: Mark | None) -> N
             observed=observed,
             advice=advice,
             versions=versions,
-            version_count=count,
+            versions_count=count,
             marked=is_marked,
         )
     )
@@ -113,7 +113,7 @@ def report_healed(page: Page, digest: Digest, mark: Mark) -> None:
             observed=f"its bytes are intact, and it is marked: {mark.problem}, as was found {_date(mark)}",
             advice="opstore fsck --repair removes the mark",
             versions=versions,
-            version_count=count,
+            versions_count=count,
             marked=True,
         )
     )

@@ -52,10 +52,14 @@ def folder_listing(saver: BaseSaver, version: VersionRecord) -> FolderListing | 
     """Return at most MAX_ENTRIES entries of a version; None unless it is a stored folder. Raises StorageFailed."""
     if not version.is_folder or version.digest is None:
         return None
+    if version.damaged:
+        return FolderListing([], is_whole=False, problem=f"its bytes are damaged: {version.damaged}")
     try:
         file = saver.open(Digest.parse(version.digest))
     except errors.BlobNotFound:
         return FolderListing([], is_whole=False, problem="its bytes are missing")
+    except errors.StorageFailed as error:  # something else may be in their place
+        return FolderListing([], is_whole=False, problem=error.text)
     with file:
         return _read(file)
 

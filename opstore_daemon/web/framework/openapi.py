@@ -220,8 +220,10 @@ def _schemas(api_routes: Iterable[ApiRoute]) -> Json:
 def _record(name: str, schema: Mapping[str, Any]) -> Json:
     text = inspect.cleandoc(schema["description"])
     record = {**_uniform(schema), "description": re.sub(r"\bNone\b", "null", text)}
-    if issubclass(getattr(records, name), records.Record):  # the daemon omits no key
-        record["required"] = list(record["properties"])
+    kind = getattr(records, name)
+    if issubclass(kind, records.Record):  # the daemon omits no key, but those that only few records have
+        optional = {each.encode_name for each in msgspec.structs.fields(kind) if each.default is msgspec.UNSET}
+        record["required"] = [key for key in record["properties"] if key not in optional]
         for value in record["properties"].values():
             value.pop("default", None)
     return record

@@ -117,6 +117,9 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
             "--output": "(run_output)",
         },
     ),
+    "fsck": (
+        "fsck", {"--read-data": "read_data", "--read-data-subset": "subset", "--rate": "rate", "--repair": "repair"}
+    ),
     "affected": ("affected", {"REFERENCE": "reference", "--pipeline": "pipeline", "--as-of": "as_of"}),
     "graph": (
         "validate_pipeline",

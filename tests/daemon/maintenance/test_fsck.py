@@ -93,7 +93,7 @@ def test_a_damaged_blob_is_found_and_healed_by_a_push(filled: OpStoreServer, tmp
     assert quick.clean == (how in SEEN_BY_READING)
     finding = only(thorough)
     assert (finding.kind, finding.what) == (KINDS[how], digest)
-    assert ([str(each) for each in finding.versions], finding.version_count) == (["pca@1.1.0"], 1)
+    assert ([str(each) for each in finding.versions], finding.versions_count) == (["pca@1.1.0"], 1)
     assert (finding.advice, finding.marked) == ("push the same bytes again: opstore push pca FILE", False)
     with pytest.raises(errors.BlobDamaged):
         filled.store.pull("pca")
@@ -125,7 +125,7 @@ def test_the_versions_of_a_damaged_blob_are_listed(filled: OpStoreServer, tmp_pa
         filled.store.push(f"copy{number:02}", b"first", format="folder")
     blob_path(tmp_path / "blobs", digest_of(b"first")).unlink()
     finding = only(filled.store.fsck())
-    assert finding.version_count == pages.MAX_VERSIONS + 6
+    assert finding.versions_count == pages.MAX_VERSIONS + 6
     assert len(finding.versions) == pages.MAX_VERSIONS
     assert str(finding.versions[0]) == "copy24@1.0.0"
     assert finding.advice == "push the same bytes again: opstore push copy24 FOLDER"

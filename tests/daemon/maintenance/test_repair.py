@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
@@ -12,6 +13,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.operations.ingest import LOCAL
 from tests.support.damage import DAMAGES, blob_path
 from tests.support.new_version import new_version
+from tests.support.statements import counted
 
 DATA = b"the bytes of pca"
 DIGEST = digest_of(DATA)
@@ -83,3 +85,31 @@ def test_a_push_whose_publication_fails_heals_nothing(
     with pytest.raises(errors.StorageFull):
         damaged.store.push("pca", DATA)
     assert marks(damaged) == 1
+
+
+def test_records_of_a_damaged_version_say_so_and_others_have_no_such_key(damaged: OpStoreServer) -> None:
+    store = damaged.store
+    store.push("pca", b"newer")
+    store.push("copy", b"third")
+    found = store.show("pca@1.0.0")
+    assert found.damaged == "its bytes do not match its digest"
+    assert found.to_dict()["damaged"] == found.damaged
+    assert "damaged" in repr(found)
+    fine = store.show("pca")
+    assert not fine.damaged
+    assert "damaged" not in fine.to_dict()
+    assert "damaged" not in repr(fine)
+    assert [bool(each.damaged) for each in store.versions("pca")] == [False, True]
+    store.register_pipeline("churn", ["pca", "copy"])
+    store.link("pca@1.0.0", "copy")
+    assert [bool(each.damaged) for each in store.resolve("churn")] == [True, False]
+    assert store.push("pca", DATA, subversions=found.subversions).damaged is msgspec.UNSET
+    assert not store.show("pca@1.0.0").damaged
+
+
+def test_no_push_and_no_pull_runs_a_further_statement_without_marks(server: OpStoreServer) -> None:
+    with counted(server) as executed:
+        server.store.push("pca", DATA)
+        server.store.pull("pca")
+    assert not [text for text in executed if text.lstrip().upper().startswith("DELETE") and "damaged_blob" in text]
+    assert not [text for text in executed if "FROM damaged_blob" in text and "FROM version" not in text]
