@@ -16,12 +16,16 @@ IDLE_TIMEOUT = 30 * 60.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The daemon's settings. `home` is the folder for its own files; `idle_timeout` is in seconds (0: no timeout)."""
+    """The daemon's settings. `home` is the folder for its own files; `idle_timeout` is in seconds (0: no timeout).
+
+    `collects`: whether it collects garbage by itself.
+    """
 
     home: Path
     db_url: str
     saver_url: str
     idle_timeout: float
+    collects: bool = True
 
     @property
     def runtime_file(self) -> Path:
@@ -47,6 +51,11 @@ class Config:
     def token_file(self) -> Path:
         """The file with the token of this home."""
         return self.home / "token"
+
+    @property
+    def collection_file(self) -> Path:
+        """The file with the time of the last collection that the daemon made by itself."""
+        return self.home / "last-collection"
 
     @property
     def log_file(self) -> Path:
@@ -87,7 +96,16 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
         db_url=db or f"sqlite:///{own}",
         saver_url=saver or (home / "blobs").as_uri(),
         idle_timeout=_parse_idle_timeout(environ.get("OPSTORE_IDLE_TIMEOUT")),
+        collects=_parse_switch("OPSTORE_GC", environ.get("OPSTORE_GC")),
     )
+
+
+def _parse_switch(name: str, text: str | None) -> bool:
+    words = {"": True, "on": True, "1": True, "off": False, "0": False}
+    found = words.get((text or "").strip().lower())
+    if found is None:
+        raise errors.InvalidSetting(setting=name, reason=f"{text!r} is neither on nor off")
+    return found
 
 
 def _parse_idle_timeout(text: str | None) -> float:

@@ -37,6 +37,7 @@ from opstore_daemon.metadata.database_match import keeping_wal
 from opstore_daemon.protocol import errors, proof, restore_marker
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
+from opstore_daemon.store.maintenance.daily import DailyCollection
 from opstore_daemon.store.opening import upgrade_alone
 from opstore_daemon.system import log_failures
 from opstore_daemon.system.descriptors import raise_open_files
@@ -93,27 +94,42 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
             _reduce_garbage_collection()
+            daily = DailyCollection(server.store.collector, config.collection_file if config.collects else None)
             try:
                 listener.run(
                     config.idle_timeout if background else 0,
-                    is_wanted=_housekeeping(config, lock, instance, database, log_handler),
-                    # Before the port is closed: while the file exists, a client that can't connect knows that this
-                    # daemon is not merely stopping.
-                    before_closing=lambda: delete_runtime_file(config, lock),
+                    is_wanted=_housekeeping(
+                        config, lock, instance, database, log_handler, lambda: daily.tick(listener.idle_for())
+                    ),
+                    before_closing=lambda: _withdraw(config, lock, server),
                 )
             finally:
+                daily.stop()
                 delete_runtime_file(config, lock)
         log.info("stopped")
 
 
+def _withdraw(config: Config, lock: HomeLock, server: OpStoreServer) -> None:
+    """Tell clients that the daemon stops, and have a collection that one of them started end soon."""
+    # Before the port is closed: while the file exists, a client that can't connect knows that this daemon is not merely
+    # stopping.
+    delete_runtime_file(config, lock)
+    server.store.collector.stop()
+
+
 def _housekeeping(
-    config: Config, lock: HomeLock, instance: str, database: Database, log_handler: LimitedHandler
+    config: Config,
+    lock: HomeLock,
+    instance: str,
+    database: Database,
+    log_handler: LimitedHandler,
+    collect: Callable[[], None],
 ) -> Callable[[], bool]:
     """Return a function for the loop to call now and then.
 
-    It sums up suppressed lines of the log and refills the reserve of disk space. It returns whether clients can still
-    find the daemon: its home was not removed, and its files there are in place. A daemon that nobody can find would run
-    for ever, beside another one of the same home.
+    It sums up suppressed lines of the log, refills the reserve of disk space, and calls `collect`. It returns whether
+    clients can still find the daemon: its home was not removed, and its files there are in place. A daemon that nobody
+    can find would run for ever, beside another one of the same home.
     """
     regained_at = time.monotonic()
 
@@ -123,6 +139,7 @@ def _housekeeping(
         if time.monotonic() - regained_at > REGAIN_INTERVAL:
             regained_at = time.monotonic()
             database.regain_space()
+        collect()
         if is_published(config, lock, instance):
             return True
         log.info("stopping: %s or %s was removed, replaced or damaged", config.runtime_file, config.lock_file)

@@ -129,6 +129,10 @@ class Listener:
             self._ended = True
             wasyncore.close_all(self._map)
 
+    def idle_for(self) -> float:
+        """Return the seconds since the last request."""
+        return time.monotonic() - self._last_busy
+
     def stop(self) -> None:
         """Accept no more connections, let running requests finish, then end `run`. Safe in a signal handler."""
         if not self._stopping.is_set():

@@ -1,11 +1,13 @@
 """A daemon on a disk that is full: on a small file system, where one can be mounted, and below a limit on files."""
 
+import errno
 import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -14,7 +16,10 @@ from alembic.config import Config
 from opstore_daemon.metadata import Database, migrate
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
+from tests.daemon.store.test_faults import limit_pages
+from tests.support.collections import remove, store_on_files
 from tests.support.daemon import Daemon, killed_at_the_end, run
+from tests.support.faults import fails
 from tests.support.small_disk import MIB, MountedDisk, mounted
 from tests.support.waiting import wait_for
 
@@ -111,6 +116,48 @@ def test_an_upload_that_is_finished_on_a_full_disk_leaves_nothing(disk: MountedD
     assert before - disk.free < MIB
     assert daemon.ask("DELETE", routes.path(routes.UPLOAD, upload=upload))[0] == 404
     daemon.push("pca", b"bytes")
+
+
+def collect(daemon: Daemon) -> dict[str, Any]:
+    """Empty the trash without any grace; return the record."""
+    status, collected = daemon.ask("POST", routes.GARBAGE, {"grace": 0, "purge": True})
+    assert status == 200, collected
+    return collected
+
+
+def test_removing_and_purging_frees_a_full_disk(disk: MountedDisk, start: Start) -> None:
+    daemon = start()
+    for data in (bytes(6 * MIB), b"1" * 6 * MIB):
+        upload = daemon.begin_upload()
+        daemon.append(upload, 0, data)
+        daemon.ask("POST", "/v1/ops/pca/versions", {"upload": upload})
+    disk.fill()
+    removal = {"references": ["pca@1.0.0"], "force": True}
+    status, told = daemon.ask("POST", routes.REMOVALS, removal)
+    assert status == 200, told
+    assert collect(daemon)["freed"] == 6 * MIB
+    assert disk.free >= 6 * MIB - SLACK
+    assert daemon.pull("pca") == b"1" * 6 * MIB
+    assert daemon.ask("GET", routes.GARBAGE, None)[0] == 200
+    disk.empty()
+    daemon.push("pca", b"bytes")
+    assert collect(daemon)["problems"] == []
+
+
+def test_a_database_and_a_folder_that_are_full_are_freed_by_removing_and_purging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every system: the reserve is spent, nothing can be renamed, and the log of the database can't grow."""
+    with store_on_files(tmp_path) as server:
+        server.db.reserve.keep()
+        server.store.push("pca", b"first " * 1000)
+        server.store.push("pca", b"second")
+        remove(server, "pca@1.0.0")
+        monkeypatch.setattr(os, "rename", fails(errno.ENOSPC))
+        limit_pages(server, 0)
+        collected = server.store.collect_garbage(grace=0, purge=True)
+        assert (collected.freed, collected.problems) == (6000, ())
+        assert server.store.pull("pca") == b"second"
 
 
 def test_a_killed_daemon_starts_again_on_a_full_disk(disk: MountedDisk, start: Start) -> None:
