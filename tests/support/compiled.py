@@ -4,7 +4,6 @@ werkzeug compiles two functions for each rule of an application, SQLAlchemy the 
 for each engine, those that read and write: two thirds of the time that a server takes to open.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -12,20 +11,30 @@ from werkzeug.routing import Rule
 
 from opstore_daemon.metadata.tables import Base
 
-_compile: Any = Rule._compile_builder
-_rules: dict[object, Callable[..., tuple[str, str]]] = {}
+# What a rule has of its text alone, in werkzeug.
+COMPILED = ("_parts", "_trace", "_converters", "_build", "_build_unknown")
+
+_compile: Any = Rule.compile
+_rules: dict[object, dict[str, Any]] = {}
 _init: Any = Engine.__init__
 _create_all: Any = Base.metadata.create_all
 _tables: list[str] = []
 
 
-def _compile_rule(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-    # The text of a rule has the arguments of its converters.
-    converters = tuple((name, type(each)) for name, each in rule._converters.items())
-    key = (rule.rule, rule.subdomain, rule.host, repr(rule.defaults), converters, append_unknown)
+def _compile_rule(rule: Rule) -> None:
+    converters = tuple(rule.map.converters.items())
+    key = (rule.rule, rule.subdomain, rule.host, repr(rule.defaults), rule.merge_slashes, converters)
     if key not in _rules:
-        _rules[key] = _compile(rule, append_unknown)
-    return _rules[key]
+        _compile(rule)
+        _rules[key] = {name: _unbound(getattr(rule, name)) for name in COMPILED}
+        return
+    for name, made in _rules[key].items():
+        setattr(rule, name, made.__get__(rule) if callable(made) else made)
+    rule.arguments.update(rule._converters)
+
+
+def _unbound(made: Any) -> Any:
+    return getattr(made, "__func__", made)
 
 
 class _Statements(dict[Any, Any]):
@@ -49,8 +58,10 @@ def _init_engine(engine: Engine, *args: Any, **options: Any) -> None:
 
 def _create_tables(connection: Connection, **options: Any) -> None:
     if _tables:
+        cursor = connection.connection.cursor()
         for statement in _tables:
-            connection.exec_driver_sql(statement)
+            cursor.execute(statement)
+        cursor.close()
         return
     executed: list[str] = []
 
@@ -68,7 +79,7 @@ def _create_tables(connection: Connection, **options: Any) -> None:
 def remember() -> None:
     """Reuse what was compiled for another server of this process."""
     replaced: Any = Rule
-    replaced._compile_builder = _compile_rule
+    replaced.compile = _compile_rule
     replaced = Engine
     replaced.__init__ = _init_engine
     replaced = Base.metadata
