@@ -9,7 +9,7 @@ from opstore_cli.console.daemon_status import local_state, not_running, reason_o
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import describe, list_unfinished
 from opstore_cli.output.cells import format_time
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, restore_marker
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -47,6 +47,10 @@ def _local(session: Session, settings: "Settings") -> int:
     except (errors.LocalDaemonUnreachable, errors.ProofFailed) as error:
         return _unreachable(session, settings, error, {**local_state(runtime.recorded(home), home), "running": True})
     if running is None:
+        restore = restore_marker.read(home)
+        if restore is not None:
+            reason = restore.error(home)
+            session.out.warn(f"no daemon starts: {reason.text}; {reason.advice}")
         none = errors.DaemonNotRunning(home=str(home))
         return _unreachable(session, settings, none, local_state(None, home))
     # Not the session's client, which would note another version of the daemon as well, and start one if it has ended.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opstore_cli.doctor.advice import advice_for_words
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
+from opstore_daemon.protocol import restore_marker
 
 TIMEOUT = 60.0  # seconds
 WAL_BUG_FIXED = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
@@ -29,6 +30,10 @@ def sqlite(_machine: Machine) -> Result:
 
 def schema(machine: Machine) -> Result | None:
     """Check that the database is there and can be read, and that this opstore knows its schema."""
+    unfinished = restore_marker.read(machine.home)
+    if unfinished is not None:
+        error = unfinished.error(machine.home)
+        return problem(error.text, error.advice)
     path = machine.home / "opstore.db"
     if not os.path.lexists(path):
         return _lost(machine, f"{path} does not exist")

@@ -35,6 +35,8 @@ def run(command: str, words: Sequence[str]) -> Iterator[Moved | Problem | Result
         except BaseException:
             _end(process)
             raise
+        if code < 0:
+            raise errors.BackupKilled(command=command, signal=signal.Signals(-code).name)
         if code != 0:
             raise RuntimeError(f"opstore_daemon {command} ended with the exit code {code}: {_last_line(stderr)}")
 

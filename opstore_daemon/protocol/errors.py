@@ -34,7 +34,7 @@
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
-    │                                  BackupTooNew  RestoreUnfinished  CollectionIncomplete
+    │                                  BackupKilled  BackupTooNew  RestoreUnfinished  CollectionIncomplete
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     │                                  QuotaExceeded
     └── InternalError        exit 70
@@ -1047,6 +1047,11 @@ class ProgramReplaced(Unavailable):
 
 class BackupFolderFailed(Unavailable):
     message = "{path} can't be used: {reason}"
+
+
+class BackupKilled(Unavailable):
+    message = "the process of the {command} was killed ({signal})"
+    hint = "run the same command again: it completes what was begun"
 
 
 class BackupTooNew(Unavailable):

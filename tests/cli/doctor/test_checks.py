@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from opstore_cli.client import token_handover
@@ -17,6 +18,7 @@ from opstore_cli.config.credentials import Credentials
 from opstore_cli.doctor import CHECKS
 from opstore_cli.doctor.home import disk
 from opstore_daemon.metadata import Database
+from opstore_daemon.protocol import restore_marker
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.schema import HEAD
 from tests.support.user import User
@@ -334,6 +336,16 @@ def test_the_current_schema_is_no_finding(user: User) -> None:
     schema(user, HEAD)
     found = user.findings()["schema"]
     assert (found.ok, found.found) == (True, f"{user.home}/opstore.db has the schema {HEAD}")
+
+
+def test_an_unfinished_restore_is_a_finding_with_the_command_that_finishes_it(user: User) -> None:
+    user.make_home()
+    marker = restore_marker.marker_of(Path("/mnt/backup"), ())
+    (user.home / restore_marker.MARKER).write_bytes(msgspec.json.encode(marker))
+    assert user.wrong()["schema"] == (
+        "the restore of /mnt/backup into //data is not finished",
+        "finish it: opstore restore /mnt/backup",
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from opstore_daemon.backup.creation import back_up
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver
-from tests.support import faults
+from tests.support import daemon, faults, small_disk
 from tests.support.backups import Home, blob_in, everything_in, manifest_of
 from tests.support.schema import create_older
 
@@ -392,6 +394,18 @@ def test_a_database_that_is_not_intact_is_refused_and_the_backup_stays(home: Hom
     assert everything_in(folder) == before
 
 
+def test_a_database_with_a_damaged_row_is_refused_and_the_backup_stays(home: Home, folder: Path) -> None:
+    home.back_up(folder)
+    before = everything_in(folder)
+    with closing(sqlite3.connect(home.path / "opstore.db")) as connection:
+        connection.execute("DELETE FROM tag")
+        connection.execute("DELETE FROM journal WHERE kind = 'tag'")
+        connection.commit()
+    with pytest.raises(errors.DatabaseDamaged, match="its journal has 5 of 6 entries"):
+        home.back_up(folder)
+    assert everything_in(folder) == before
+
+
 def test_blobs_that_are_not_there_are_refused(home: Home, folder: Path) -> None:
     home.back_up(folder)
     before = everything_in(folder)
@@ -455,3 +469,39 @@ def test_a_store_of_an_older_schema_is_backed_up_from_the_first_with_store_ids(
     empty.restore(folder)
     with empty.opened() as store:
         assert store.ops() == []
+
+
+@pytest.mark.process
+def test_a_folder_on_a_full_disk_keeps_the_previous_backup(home: Home, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk.mounted(disk, 4 * small_disk.MIB) as mounted:
+        first = daemon.run(home.path, "backup", str(disk / "backup"), enter=mounted.enter)
+        assert (first.returncode, first.stderr) == (0, "")
+        mounted.fill(leave=64 * 1024)
+        home.push(b"x" * small_disk.MIB)
+        second = daemon.run(home.path, "backup", str(disk / "backup"), enter=mounted.enter)
+        assert (second.returncode, second.stdout) == (9, "")
+        assert second.stderr.startswith("error: there is no space left: ")
+        checked = daemon.run(home.path, "backup", "--check", str(disk / "backup"), enter=mounted.enter)
+        assert (checked.returncode, "position 6" in checked.stdout) == (0, True)
+        mounted.empty()
+        assert daemon.run(home.path, "backup", str(disk / "backup"), enter=mounted.enter).returncode == 0
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_folder_that_takes_no_more_bytes_keeps_the_previous_backup(
+    home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    home.back_up(folder)
+    before = everything_in(folder)
+    home.push(b"four")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", faults.fails(error))
+        with pytest.raises(errors.Unavailable) as caught:
+            home.back_up(folder)
+    assert isinstance(caught.value, errors.BackupFolderFailed if error == errno.EROFS else errors.StorageFull)
+    found = everything_in(folder)
+    assert {name: found[name] for name in before} == before
+    assert home.check(folder).position == 6
+    assert home.back_up(folder).position == 7

@@ -1,6 +1,7 @@
 """A restored store is the one that was backed up, or there is none."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -148,6 +149,13 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def edit(path: Path) -> None:
+    """Change a number in the manifest."""
+    data = path.read_bytes()
+    assert data.count(b'"versions": 3') == 1
+    path.write_bytes(data.replace(b'"versions": 3', b'"versions": 2'))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a bit of a blob": lambda folder: flip(blob(folder)),
     "a short blob": lambda folder: blob(folder).write_bytes(b"tw"),
@@ -160,6 +168,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a short database": lambda folder: os.truncate(database(folder), 4096),
     "no database": lambda folder: database(folder).unlink(),
     "a bit of the manifest": lambda folder: flip(folder / "manifest.json"),
+    "an edited manifest": lambda folder: edit(folder / "manifest.json"),
     "half a manifest": lambda folder: os.truncate(folder / "manifest.json", 100),
     "a foreign manifest": lambda folder: (folder / "manifest.json").write_text('{"name": "an extension"}'),
 }
@@ -187,6 +196,28 @@ def test_a_damaged_backup_is_refused_before_anything_is_visible(
     assert {each.digest for each in empty.problems} == damaged
     checked = home.check(folder)
     assert ({each.digest for each in checked.problems}, checked.intact) == (damaged, False)
+
+
+def test_a_missing_blob_is_noticed_before_anything_is_restored(home: Home, folder: Path, empty: Home) -> None:
+    home.back_up(folder)
+    blob(folder).unlink()
+    with pytest.raises(errors.BackupDamaged):
+        empty.restore(folder)
+    assert not empty.path.exists()
+
+
+def test_a_database_that_changes_during_a_restore_is_refused(home: Home, folder: Path, empty: Home) -> None:
+    home.back_up(folder)
+    with pytest.raises(errors.BackupDamaged, match="another SHA-256"):
+        restoration.restore(empty.settings(), folder, lambda line: flip_once(folder))
+    assert not (empty.path / "opstore.db").exists()
+
+
+def flip_once(folder: Path) -> None:
+    """Flip a bit of the database, unless that was done."""
+    if not (folder / "flipped").exists():
+        (folder / "flipped").touch()
+        flip(database(folder))
 
 
 @pytest.mark.parametrize("how", BLOBS)
@@ -223,6 +254,7 @@ def test_a_manifest_names_nothing_outside_of_its_folder(home: Home, folder: Path
     made = home.back_up(folder)
     found = manifest.read(folder, "")
     assert found is not None
+    shutil.copyfile(folder / made.database, folder.parent / made.database)
     outside = msgspec.structs.replace(found.database, name=f"../{made.database}")
     (folder / "manifest.json").write_bytes(manifest.encode(msgspec.structs.replace(found, database=outside)))
     with pytest.raises(errors.BackupDamaged):

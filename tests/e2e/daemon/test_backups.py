@@ -157,6 +157,30 @@ def test_a_daemon_that_uses_another_database_is_noticed(stored: Machine) -> None
         assert stored.do("backup", "-q", "saved", *options) == "0"
 
 
+def test_every_command_says_how_to_finish_a_restore(stored: Machine, other: Machine) -> None:
+    stored.do("backup", "saved")
+    folder = stored.cwd / "saved"
+    (blob, _) = sorted(path for path in (folder / "blobs").rglob("*") if path.is_file())
+    data = blob.read_bytes()
+    blob.write_bytes(b"x" * len(data))
+    code, _, err = other.run("restore", folder)
+    assert (code, err.splitlines()[-1]) == (
+        6, "hint: copy them from where they are intact; --partial restores the rest without them"
+    )  # fmt: skip
+    said = f"the restore of {folder} into /machine/data is not finished"
+    finish = f"hint: finish it: opstore restore {folder}\n"
+    for words in ("ops", "start"):
+        assert other.run(*words.split()) == (9, "", f"error: the local daemon did not start: {said}\n{finish}")
+    assert other.run("db", "current") == (9, "", f"error: {said}\n{finish}")
+    code, _, err = other.run("status")
+    assert (code, err.splitlines()[0]) == (
+        7, f"warning: no daemon starts: {said}; finish it: opstore restore {folder}"
+    )  # fmt: skip
+    blob.write_bytes(data)
+    other.do("restore", folder)
+    assert other.do("ops", "-q") == "forest\npca"
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see that the program waits")
 def test_ctrl_c_deletes_what_is_incomplete_and_says_how_to_go_on(stored: Machine) -> None:
     stored.do("backup", "saved")
