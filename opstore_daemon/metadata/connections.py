@@ -90,7 +90,10 @@ class Connections:
                 _roll_back(connection)
                 raise
             if self.file is not None:
-                self.file.committed()
+                try:
+                    self.file.committed()
+                except errors.DatabaseFailed as error:  # it has happened, and a repetition with the same key finds it
+                    raise errors.OutcomeUnknown(**error.details) from error
 
     def write_freeing(self, work: Callable[[Connection], T]) -> T:
         """Do the work, which frees space, in a writing transaction; on a full disk, give the reserve up for it.

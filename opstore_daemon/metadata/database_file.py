@@ -132,13 +132,20 @@ class DatabaseFile:
                 self._identities.pop(self._wal, None)
 
     def verify(self) -> None:
-        """Raise DatabaseReplaced unless database, WAL and lock at their paths are the files that are open."""
+        """Raise DatabaseReplaced unless database, WAL and lock at their paths are the files that are open.
+
+        Raises DatabaseFailed if the system can't say.
+        """
         self._check_lock()
         self._compare(self.path)
         self._compare(self._wal)
 
     def _check_lock(self) -> None:
-        if self._lock is not None and not self._lock.is_at_path():
+        try:
+            is_there = self._lock is None or self._lock.is_at_path()
+        except OSError as error:
+            raise _not_seen(self.path.with_name(f"{self.path.name}.lock"), error) from error
+        if not is_there:
             # Another daemon would lock a new file, and there would be two that write.
             raise errors.DatabaseReplaced(reason="the lock of the database was deleted or is another file now")
 
@@ -154,7 +161,7 @@ class DatabaseFile:
         return found
 
     def committed(self) -> None:
-        """Check that a commit can be acknowledged, and record it; raise DatabaseReplaced."""
+        """Check that a commit can be acknowledged, and record it; raise DatabaseReplaced, or DatabaseFailed."""
         self._check_lock()
         main, wal = self._compare(self.path), self._compare(self._wal)
         if self._lock is not None and main is not None:
@@ -169,10 +176,11 @@ class DatabaseFile:
 
         `position` is that of the last commit; None: the database file may not have all commits yet.
         """
-        main = _state(self.path)
-        if main is not None:
-            self._record = self._record.after_checkpoint(main, _size(self._wal) or 0, position)
-            self._write(durable=True)
+        with suppress(errors.DatabaseFailed):  # the record stays behind, as after a checkpoint of another program
+            main, wal = _state(self.path), _size(self._wal)
+            if main is not None:
+                self._record = self._record.after_checkpoint(main, wal or 0, position)
+                self._write(durable=True)
 
     def _write(self, *, durable: bool = False) -> None:
         # The record is a precaution: no commit fails because of it. A record that is behind raises no false alarm.
@@ -194,10 +202,18 @@ def _text(found: object) -> str:
 
 
 def _state(path: Path) -> os.stat_result | None:
+    """Return None if there is no such file; raise DatabaseFailed if the system can't say."""
     try:
         return os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise _not_seen(path, error) from error
+
+
+def _not_seen(path: Path, error: OSError) -> errors.DatabaseFailed:
+    """Return the error: that the system can't say anything about a file does not mean that it is gone."""
+    return errors.DatabaseFailed(reason=f"{path} can't be looked at: {full_disk.reason(error)}")
 
 
 def _size(path: Path) -> int | None:

@@ -45,7 +45,9 @@ class FolderIdentity:
 
     def check_place(self) -> None:
         """Raise StorageFailed unless the folder that is held is still at its path."""
-        if self._lock is not None and not self._lock.is_at_path():
+        with translated("looking at the folder of the blobs"):
+            is_there = self._lock is None or self._lock.is_at_path()
+        if not is_there:
             raise errors.StorageFailed(reason="the folder of the blobs was deleted, moved or replaced")
 
     def store_id(self) -> str | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opstore_daemon.system.files import is_at_path, open_regular
+from opstore_daemon.system.files import open_regular
 
 # Who holds a lock that this process asks for again.
 EARLIER_SERVER = "an earlier server of this process, which was not closed"
@@ -57,8 +57,11 @@ class LockFile:
         return self._close.alive and self._process == os.getpid()
 
     def is_at_path(self) -> bool:
-        """Return whether the path still names the file that is locked."""
-        return is_at_path(self._path, self._fd)
+        """Return whether the path still names the file that is locked; raise OSError if the system can't say."""
+        try:
+            return os.path.samestat(os.lstat(self._path), os.fstat(self._fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def write(self, record: dict[str, Any], *, durable: bool = False) -> None:
         """Replace the record; `durable`: flush it to the disk before returning. Raises OSError."""

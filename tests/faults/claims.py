@@ -17,27 +17,39 @@ def check(home: Path, *, finished: bool) -> None:
     """Check that nothing is incomplete; `finished`: nor is there anything that nobody uses and nobody cleans up."""
     with closing(sqlite3.connect(f"file:{home / 'opstore.db'}?mode=ro", uri=True)) as connection:
         rows = _check_rows(connection)
-        uploads = {row[0] for row in connection.execute("SELECT id FROM upload")}
-    blobs = {path.name: path for path in (home / "blobs" / "blobs").glob("??/*")}
-    for digest, size in rows:
+    blobs = {path.name: path for path in _blobs(home)}
+    for digest, size, needed in rows:
         digits = digest.removeprefix("sha256:")
-        assert digits in blobs, f"a version without its bytes: {digest}"
-        data = blobs[digits].read_bytes()
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digits), f"wrong bytes of {digest}"
+        assert digits in blobs or not needed, f"a version without its bytes: {digest}"
+        assert digits not in blobs or blobs[digits].stat().st_size == size, f"wrong bytes of {digest}"
     for name, path in blobs.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == name, f"a part of a blob has its name: {name}"
     if finished:
-        unused = set(blobs) - {digest.removeprefix("sha256:") for digest, _ in rows}
-        assert not unused, f"bytes that no version has: {unused}"
-        staged = {path.name for path in (home / "blobs" / "staging").iterdir()}
-        assert staged <= uploads, "bytes that no upload has"
-        assert len(uploads) <= 1, "more uploads than were interrupted; one can be resumed, and expires in a week"
-        strange = {path.name for path in home.glob("opstore.db*") if not _BACKUP.fullmatch(path.name)} - KEPT
-        assert not strange, f"leftovers beside the database: {strange}"
+        assert leftovers(home) == []
 
 
-def _check_rows(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Check the database; return digest and size of each stored version."""
+def leftovers(home: Path) -> list[str]:
+    """Return what a start or the collector has to clean up."""
+    with closing(sqlite3.connect(f"file:{home / 'opstore.db'}?mode=ro", uri=True)) as connection:
+        uploads = {row[0] for row in connection.execute("SELECT id FROM upload")}
+        used = {
+            row[0].removeprefix("sha256:") for row in connection.execute("SELECT digest FROM version WHERE size >= 0")
+        }
+    found = [f"a blob that no version has: {path.name}" for path in _blobs(home) if path.name not in used]
+    staged = [path.name for path in (home / "blobs" / "staging").iterdir() if path.name not in uploads]
+    found += [f"bytes that no upload has: {name}" for name in staged]
+    beside = {path.name for path in home.glob("opstore.db*") if not _BACKUP.fullmatch(path.name)}
+    found += [f"a file beside the database: {name}" for name in beside - KEPT]
+    # One can be resumed; it expires in a week.
+    return found + (["more uploads than were interrupted"] if len(uploads) > 1 else [])
+
+
+def _blobs(home: Path) -> list[Path]:
+    return list((home / "blobs" / "blobs").glob("??/*"))
+
+
+def _check_rows(connection: sqlite3.Connection) -> list[tuple[str, int, bool]]:
+    """Check the database; return digest and size of the bytes of all versions, and whether one needs them."""
 
     def rows(query: str) -> list[Any]:
         return connection.execute(query).fetchall()
@@ -55,6 +67,7 @@ def _check_rows(connection: sqlite3.Connection) -> list[tuple[str, int]]:
         " AND version.id NOT IN (SELECT upstream_version_id FROM link)"
     )
     assert unlinked == [], "a version without the link that it was pushed with"
-    return [
-        (digest, size) for digest, size in rows("SELECT DISTINCT digest, size FROM version WHERE digest IS NOT NULL")
-    ]
+    # Bytes of removed versions are there until the next collection, or not; older schemas have no removals.
+    has_removals = any(column[1] == "removed_position" for column in rows("PRAGMA table_info(version)"))
+    needed = "max(removed_position IS NULL)" if has_removals else "1"
+    return rows(f"SELECT digest, size, {needed} FROM version WHERE digest IS NOT NULL GROUP BY digest")  # noqa: S608

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import insert
+
 from opstore_daemon import OpStoreServer, config, daemon
+from opstore_daemon.metadata.tables import Upload
+from opstore_daemon.protocol import errors
 from opstore_daemon.savers import FileSaver
 from tests.support.in_process import InProcessClient
 from tests.support.released import Released
@@ -63,6 +67,8 @@ class OnOpenStore(Operation):
     before: Work
     work: Work
     calls: tuple[int, int]
+    state: Callable[[OpStoreServer], Any] = versions
+    once_open: Callable[[OpStoreServer, Path], None] = lambda server, home: None
 
     def make(self, home: Path) -> None:
         with closing(open_home(home)) as server:
@@ -71,8 +77,9 @@ class OnOpenStore(Operation):
     @contextmanager
     def opened(self, home: Path) -> Iterator[tuple[Run, Run]]:
         with closing(open_home(home)) as server:
+            self.once_open(server, home)
             client = InProcessClient(server)
-            yield lambda: self.work(client, home), lambda: versions(server)
+            yield lambda: self.work(client, home), lambda: self.state(server)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,49 @@ def _push(source: Callable[[Path], Any]) -> OnOpenStore:
     return OnOpenStore(_some_ops, work, calls=(80, 30))
 
 
+# --- remove and collect -----------------------------------------------------------------------------------------------
+
+
+def _removable(client: InProcessClient, home: Path) -> None:
+    _some_ops(client, home)
+    for number in range(3):
+        client.push("pca", b"to be removed %d" % number, valid_for=["forest"], tags=[f"tag-{number}"])
+    client.push("forest", b"to be removed 0", labels={"by": "test"})  # bytes that stay
+
+
+def _remove(client: InProcessClient, _home: Path) -> str:
+    try:
+        removed = client.remove(["pca@1.0.1", "pca@1.0.2"], force=True, reason="by a test")
+    except errors.VersionRemoved:  # before the answer was lost
+        return "removed"
+    assert len(removed) == 2
+    return "removed"
+
+
+def _collectable(client: InProcessClient, home: Path) -> None:
+    _removable(client, home)
+    client.remove(["pca@1.0.1", "pca@1.0.2", "pca@1.0.3"], force=True)
+
+
+def _expired_upload(server: OpStoreServer, home: Path) -> None:
+    """Let an upload expire now: a start would have deleted it."""
+    upload = "0" * 32
+    with server.db.write() as connection:
+        connection.execute(insert(Upload).values(id=upload, owner="local", touched_at=0))
+    (home / "blobs" / "staging" / upload).write_bytes(b"unfinished")
+
+
+def _collect(client: InProcessClient, _home: Path) -> str:
+    collected = client.collect_garbage(grace=0, purge=True)
+    if collected.problems:
+        raise errors.StorageFailed(reason="; ".join(collected.problems))
+    return "collected"
+
+
+def _blobs(server: OpStoreServer) -> Any:
+    return [versions(server), sorted(server.store.saver), [each.digest for each in server.store.saver.trashed()]]
+
+
 # --- upgrade ----------------------------------------------------------------------------------------------------------
 
 
@@ -143,5 +193,7 @@ OPERATIONS: dict[str, Operation] = {
     "push small": _push(lambda _home: SMALL),
     "push upload": _push(lambda home: home / "large"),
     "push folder": _push(lambda home: home / "folder"),
+    "remove": OnOpenStore(_removable, _remove, calls=(40, 20)),
+    "gc": OnOpenStore(_collectable, _collect, calls=(18, 10), state=_blobs, once_open=_expired_upload),
     "upgrade": OnHome(lambda home: Released(home, "0010"), _upgrade, calls=(200, 60)),
 }

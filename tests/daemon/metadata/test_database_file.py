@@ -349,3 +349,36 @@ def test_a_wal_that_sqlite_deletes_with_the_last_connection_is_not_missed(path: 
             assert not wal.exists()
             add(database, "lda")
             assert names(database) == ["pca", "lda"]
+
+
+@pytest.mark.parametrize("name", ["opstore.db", "opstore.db-wal", "opstore.db.lock"])
+@pytest.mark.parametrize("after", [0, 1], ids=["before the commit", "after the commit"])
+def test_a_file_that_can_not_be_looked_at_is_not_reported_as_deleted(
+    database: Database, monkeypatch: pytest.MonkeyPatch, name: str, after: int
+) -> None:
+    """A disk that fails once: nothing is acknowledged, and the database works again without a restart."""
+    database.acquire()
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('first')")
+    look, calls = os.lstat, []
+
+    def lstat(path: Path, *args: Any, **kwargs: Any) -> os.stat_result:
+        if str(path).endswith(name):
+            calls.append(path)
+            if len(calls) == after + 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return look(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lstat)
+        expected = errors.OutcomeUnknown if after else errors.DatabaseFailed
+        with (
+            pytest.raises(expected, match=f"{name} can't be looked at: Input/output error"),
+            database.write() as failing,
+        ):
+            failing.exec_driver_sql("INSERT INTO op (name) VALUES ('second')")
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('third')")
+    with database.read() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM op ORDER BY id").scalars().all()
+    assert names == (["first", "second", "third"] if after else ["first", "third"])
