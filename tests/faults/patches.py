@@ -24,6 +24,7 @@ class Patches:
     fault: tuple[str, int, str] | None
     calls: list[tuple[str, int]] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _has_begun: bool = False
 
     def install(self) -> None:
         """Replace the calls in this process, for good."""
@@ -39,9 +40,8 @@ class Patches:
         sqlite3.connect = sqlite3.dbapi2.connect = connect_traced  # type: ignore[assignment]
 
     def begin(self) -> None:
-        """Forget the calls so far."""
-        self.calls.clear()
-        self._counts.clear()
+        """Count from now on."""
+        self._has_begun = True
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -51,6 +51,8 @@ class Patches:
         return counted
 
     def _called(self, name: str) -> None:
+        if not self._has_begun:
+            return
         self._counts[name] += 1
         self.calls.append((name, self._counts[name]))
         if self.fault is None or self.calls[-1] != self.fault[:2]:

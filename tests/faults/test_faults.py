@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import claims, operations, strace
+from tests.faults import operations, strace
 from tests.faults.points import Fault
 from tests.faults.runs import Outcome, Zygote, faults_of
 
 NO_STRACE = strace.why_not()
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
-KILLS_EVERY = 11  # in `make test`
-ERRORS_EVERY = 45  # every eleventh call, each with the next of the four errors
+# In `make test`: every eleventh call, each with the next of the four errors, and no more than these of an operation.
+KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 10
 
 
 @pytest.fixture(
@@ -30,39 +30,44 @@ def zygote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield opened
 
 
-class Homes:
-    """Copies of the home that an operation finds, and what a run without a fault does there."""
+class Folders:
+    """Copies of what an operation finds, and what a run without a fault does there."""
 
-    def __init__(self, zygote: Zygote, folder: Path, name: str) -> None:
-        self._zygote, self._folder, self._name = zygote, folder, name
-        operations.make_home(name, folder / "made")
-        with self.copy() as home:
-            whole = zygote.run_with(name, home, None)
+    def __init__(self, zygote: Zygote, scratch: Path, name: str) -> None:
+        self._zygote, self._scratch, self._name = zygote, scratch, name
+        self.operation = operations.OPERATIONS[name]
+        operations.make(name, scratch / "made")
+        with self.copy() as root:
+            whole = zygote.run_with(name, root, None)
             assert (whole.words, whole.code) == (["done", "state"], 0), whole.said
-            claims.check(home, finished=True)
+            self.check_finished(root)
         self.points, self.state = whole.points, whole.value("state")
-        changes = [point for point in self.points if point.changes]
-        seen, patched = operations.OPERATIONS[name].calls
-        assert len(changes) >= (seen if zygote.traced else patched), list(map(str, changes))
+        changes = [str(point) for point in self.points if point.changes]
+        assert len(changes) >= self.operation.calls[0 if zygote.traced else 1], changes
 
     @contextmanager
     def copy(self) -> Iterator[Path]:
         """Yield a copy, which is deleted at the end."""
-        home = Path(shutil.copytree(self._folder / "made", self._folder / "home"))
-        yield home
-        shutil.rmtree(home)
+        root = Path(shutil.copytree(self._scratch / "made", self._scratch / "run"))
+        yield root
+        shutil.rmtree(root)
 
-    def run_with(self, home: Path, fault: Fault) -> Outcome:
+    def run_with(self, root: Path, fault: Fault) -> Outcome:
         """Run the operation with the fault."""
-        return self._zygote.run_with(self._name, home, fault)
+        return self._zygote.run_with(self._name, root, fault)
 
-    def check_start(self, home: Path) -> None:
-        """Check the home as it was left, start, repeat the operation, and check it again."""
-        claims.check(home, finished=False)
-        again = self._zygote.run(self._name, home)
+    def check_finished(self, root: Path) -> None:
+        """Check that everything is whole, and that nothing is left to be cleaned up."""
+        self.operation.check(root)
+        assert not (left := self.operation.leftovers(root)), left
+
+    def check_repeats(self, root: Path) -> None:
+        """Check what was left, start, repeat the operation, and check it again."""
+        self.operation.check(root)
+        again = self._zygote.run(self._name, root)
         assert (again.words, again.code) == (["done", "state"], 0), again.said
         assert again.value("state") == self.state
-        claims.check(home, finished=True)
+        self.check_finished(root)
 
 
 @contextmanager
@@ -75,35 +80,52 @@ def noted(fault: Fault) -> Iterator[None]:
         raise
 
 
+def check_kill(folders: Folders, root: Path, fault: Fault) -> None:
+    """Check that nothing was acknowledged, and that the operation can be repeated after a start."""
+    killed = folders.run_with(root, fault)
+    assert (killed.words, killed.code) == ([], -9), killed.said
+    folders.check_repeats(root)
+
+
+def check_error(folders: Folders, root: Path, fault: Fault) -> Outcome:
+    """Check that the error is one of ours, and that the operation works afterwards without a start."""
+    failed = folders.run_with(root, fault)
+    assert failed.struck
+    assert failed.words in (["done", "state"], ["refused", "done", "state"]), failed.said
+    assert failed.value("state") == folders.state
+    if "refused" in failed.words:
+        # The files of the client are no storage: that one of them can't be read is refused input.
+        codes = folders.operation.codes if fault.point.is_of_store else (2, *folders.operation.codes)
+        assert failed.value("refused")[1] in codes, failed.said
+    folders.operation.check(root)
+    if folders.operation.leftovers(root):
+        folders.check_repeats(root)
+    return failed
+
+
+def chosen(faults: list[Fault], every: int) -> list[Fault]:
+    """Return all faults if `every` is 1, else some that are spread over the operation."""
+    step = 1 if every == 1 else max(every, len(faults) // AT_MOST | 1)  # odd: each error has its turns
+    return faults[step // 2 :: step]
+
+
 @pytest.mark.parametrize("every", [KILLS_EVERY, pytest.param(1, marks=SLOW)])
 @pytest.mark.parametrize("name", operations.OPERATIONS)
 def test_a_kill_at_each_call_loses_nothing_that_was_acknowledged(
     zygote: Zygote, tmp_path: Path, name: str, every: int
 ) -> None:
-    """The process dies before the call; then the store opens, is whole, and the operation can be repeated."""
-    homes = Homes(zygote, tmp_path, name)
-    for fault in faults_of(homes.points, kill=True)[every // 2 :: every]:
-        with homes.copy() as home, noted(fault):
-            killed = homes.run_with(home, fault)
-            assert (killed.words, killed.code) == ([], -9), killed.said
-            homes.check_start(home)
+    """The process dies before the call; then everything is whole, and the operation can be repeated."""
+    folders = Folders(zygote, tmp_path, name)
+    for fault in chosen(faults_of(folders.points, kill=True), every):
+        with folders.copy() as root, noted(fault):
+            check_kill(folders, root, fault)
 
 
 @pytest.mark.parametrize("every", [ERRORS_EVERY, pytest.param(1, marks=SLOW)])
 @pytest.mark.parametrize("name", operations.OPERATIONS)
 def test_each_call_may_fail_once(zygote: Zygote, tmp_path: Path, name: str, every: int) -> None:
-    """The error is one of ours, the store is whole, and the operation works at once, without a start."""
-    homes = Homes(zygote, tmp_path, name)
-    for fault in faults_of(homes.points, kill=False)[every // 2 :: every]:
-        with homes.copy() as home, noted(fault):
-            failed = homes.run_with(home, fault)
-            assert failed.struck
-            assert failed.words in (["done", "state"], ["refused", "done", "state"]), failed.said
-            assert failed.value("state") == homes.state
-            if "refused" in failed.words:
-                # The files of the client are no storage: that one of them can't be read is refused input.
-                codes = (9,) if fault.point.is_of_store else (2, 9)
-                assert failed.value("refused")[1] in codes, failed.said
-            claims.check(home, finished=False)
-            if claims.leftovers(home):
-                homes.check_start(home)
+    """The error is one of ours, everything is whole, and the operation works at once, without a start."""
+    folders = Folders(zygote, tmp_path, name)
+    for fault in chosen(faults_of(folders.points, kill=False), every):
+        with folders.copy() as root, noted(fault):
+            check_error(folders, root, fault)

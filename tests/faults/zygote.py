@@ -1,8 +1,8 @@
 """A process that has imported everything, and forks a child for each run of an operation.
 
 `python -P -m tests.faults.zygote` reads a line for each run from standard input: a JSON list of the name of an
-operation, its home and, for faults without strace, a call, its number and the fault, or an empty list to record the
-calls (`patches`). The child opens the home, writes `ready PID`, waits for a byte, runs the operation, and writes its
+operation, its folder and, for faults without strace, a call, its number and the fault, or an empty list to record the
+calls (`patches`). The child prepares, writes `ready PID`, waits for a byte, runs the operation, and writes its
 outcome: `refused [code, exit code, text]`, or `done RESULT` and then `state STATE`. After a refusal it checks the
 store, repeats the operation, and writes the outcome of that, too. It ends without closing anything, and the process
 writes `ended CODE`.
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
-from tests.faults import claims, operations
+from tests.faults import operations
 from tests.faults.patches import Patches
 
 
@@ -40,17 +40,17 @@ def attempt(work: operations.Run, state: operations.Run, patches: Patches | None
     return True
 
 
-def run(name: str, home: Path, patches: Patches | None) -> None:
-    """Run an operation on a home, and once more if it is refused."""
+def run(name: str, root: Path, patches: Patches | None) -> None:
+    """Run an operation in a folder, and once more if it is refused."""
     if patches is not None:
         patches.install()
-    with operations.prepared(name, home) as runs:
+    with operations.prepared(name, root) as runs:
         say("ready", os.getpid())
         os.read(0, 1)
         if patches is not None:
             patches.begin()
         if not attempt(*runs, patches):
-            claims.check(home, finished=False)
+            operations.OPERATIONS[name].check(root)
             attempt(*runs)
         os._exit(0)  # as a crash after the answer: nothing is closed
 
@@ -58,9 +58,9 @@ def run(name: str, home: Path, patches: Patches | None) -> None:
 def warm_up(name: str) -> None:
     """Have everything imported that the operation needs: a child would read it from files."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
-        operations.make_home(name, home)
-        with operations.prepared(name, home) as (work, state):
+        root = Path(folder) / "run"
+        operations.make(name, root)
+        with operations.prepared(name, root) as (work, state):
             work()
             state()
 
@@ -69,7 +69,7 @@ def main() -> None:
     """Serve until standard input ends."""
     warmed = set()
     while line := _line():
-        name, home, given = json.loads(line)
+        name, folder, given = json.loads(line)
         if name not in warmed:
             warm_up(name)
             warmed.add(name)
@@ -77,7 +77,7 @@ def main() -> None:
         if pid == 0:
             try:
                 fault = None if not given else (str(given[0]), int(given[1]), str(given[2]))
-                run(name, Path(home), None if given is None else Patches(fault))
+                run(name, Path(folder), None if given is None else Patches(fault))
             except BaseException as failure:  # noqa: BLE001 - the test shows it
                 say("failed", f"{type(failure).__name__}: {failure}")
             os._exit(1)
