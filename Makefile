@@ -25,7 +25,7 @@ demo: $(VENV)/.installed  ## train two ops on the iris data, push them, and see 
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
 
 test: $(VENV)/.installed  ## run the tests, without those that take many seconds each
-	PYTEST_DEBUG_TEMPROOT="$$($(BIN)/python -m tests.support.memory_folder)" \
+	TMPDIR="$$($(BIN)/python -m tests.support.memory_folder)" \
 		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.installed  ## run all tests, with ten times as many random examples

@@ -3,14 +3,17 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from tests.daemon.page import browser, stores
 from tests.support.site import Site
+
+if TYPE_CHECKING:  # each worker of the tests reads this file, and one needs a browser
+    from playwright.sync_api import Browser, Page
 
 
 def _serve(stack: ExitStack, server: OpStoreServer, fill: Callable[[OpStoreServer], object] | None = None) -> Site:
@@ -62,7 +65,7 @@ def many_versions() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium() -> "Iterator[Browser]":
     """Return a browser. Tests are skipped if the system has none, except in CI, which installs one."""
     if browser.CHROMIUM is None and "OPSTORE_TEST_ALL" not in os.environ:
         pytest.skip("Chromium is not installed")
@@ -71,7 +74,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(chromium: Browser) -> Iterator[Page]:
+def tab(chromium: "Browser") -> "Iterator[Page]":
     """Return a tab without cookies."""
     with chromium.new_context() as context:
         yield context.new_page()

@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
 
 from tests.daemon.page.browser import HEIGHT
 from tests.daemon.page.stores import SHOWN
@@ -16,6 +14,9 @@ from tests.daemon.page.test_views import VIEWS
 from tests.support import examples
 from tests.support.http_thread import Handler, HttpThread
 from tests.support.site import Site
+
+if TYPE_CHECKING:  # each worker of the tests reads this file, and one needs a browser
+    from playwright.sync_api import Browser, Page
 
 WIDTHS = [360, 800, 1440]
 
@@ -51,7 +52,7 @@ OF_MANY_VERSIONS = {
 class Watched:
     """A tab with a session, which records everything that goes wrong."""
 
-    def __init__(self, tab: Page, site: Site) -> None:
+    def __init__(self, tab: "Page", site: Site) -> None:
         self.tab, self.site = tab, site
         self.faults: list[str] = []
         self.asked: list[str] = []
@@ -86,14 +87,16 @@ class Watched:
         assert wide <= 0, "it has to be scrolled sideways"
 
 
-def axe(tab: Page) -> list[str]:
+def axe(tab: "Page") -> list[str]:
     """Return all violations that axe-core finds (dequeuniversity.com/rules/axe)."""
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(tab, options={"resultTypes": ["violations"]}).response["violations"]
     return [f"{each['id']} ({each['impact']}): {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
 
 
 @pytest.fixture(scope="module")
-def shared(chromium: Browser, few: Site) -> Iterator[Watched]:
+def shared(chromium: "Browser", few: Site) -> Iterator[Watched]:
     """A tab for all tests that only look."""
     with chromium.new_context() as context:
         yield Watched(context.new_page(), few)
@@ -125,7 +128,7 @@ def test_a_view_of_a_few_ops(watched: Watched, view: str, scheme: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", OF_MANY_OPS)
-def test_a_view_of_500_ops(tab: Page, many_ops: Site, view: str) -> None:
+def test_a_view_of_500_ops(tab: "Page", many_ops: Site, view: str) -> None:
     watched = Watched(tab, many_ops)
     for width in WIDTHS:
         watched.look(OF_MANY_OPS[view], width)
@@ -136,7 +139,7 @@ def test_a_view_of_500_ops(tab: Page, many_ops: Site, view: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", OF_MANY_VERSIONS)
-def test_a_view_of_100_000_versions(tab: Page, many_versions: Site, view: str) -> None:
+def test_a_view_of_100_000_versions(tab: "Page", many_versions: Site, view: str) -> None:
     watched = Watched(tab, many_versions)
     for width in WIDTHS:
         watched.look(OF_MANY_VERSIONS[view], width)
@@ -207,7 +210,7 @@ def test_the_matrix_can_be_used_by_arrow_keys_and_skipped(watched: Watched) -> N
     watched.check()
 
 
-def _tab_to(tab: Page, text: str, attribute: str | None = None) -> None:
+def _tab_to(tab: "Page", text: str, attribute: str | None = None) -> None:
     """Press Tab until the focused element has this text."""
     for _ in range(200):
         tab.keyboard.press("Tab")
@@ -248,7 +251,7 @@ def test_a_command_is_copied(watched: Watched) -> None:
     watched.check()
 
 
-def test_the_page_works_without_javascript(chromium: Browser, few: Site) -> None:
+def test_the_page_works_without_javascript(chromium: "Browser", few: Site) -> None:
     tab = chromium.new_page(java_script_enabled=False)
     tab.goto(few.url + few.invite())
     assert tab.get_by_role("button", name="Copy").count() == 0
@@ -298,7 +301,7 @@ def foreign(body: str) -> Iterator[str]:
         yield f"{server.url}/"
 
 
-def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: Page, few: Site) -> None:
+def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: "Page", few: Site) -> None:
     watched = Watched(tab, few)
     body = f"""<iframe id=frame src="{watched.site.url}/"></iframe>
     <img id=image src="{watched.site.url}/ui/matrix/pca/random_forest/map.svg">
@@ -317,7 +320,7 @@ def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: Page, few: Site
             tab.wait_for_function("() => { try { return window.other.closed } catch { return true } }")
 
 
-def test_logging_out_in_the_browser_ends_the_session(tab: Page, few: Site) -> None:
+def test_logging_out_in_the_browser_ends_the_session(tab: "Page", few: Site) -> None:
     watched = Watched(tab, few)
     tab.get_by_role("button", name="Log out").click()
     assert tab.get_by_role("heading", name="Logged out").is_visible()
