@@ -85,6 +85,7 @@ class PushesMixin(ApiMixin):
         Raises:
             FileRefused: the source can't be read, changes while it is read, or is a folder that can't be stored.
             VersionConflict: the declared version has other bytes.
+            SubversionsRemoved: a version with the declared subversions was removed.
             BytesYanked: the bytes are those of a yanked version.
             OpNotFound: an op of `valid_for` or `valid_with` does not exist.
             VersionNotFound: one of their versions does not exist.
@@ -150,7 +151,7 @@ class PushesMixin(ApiMixin):
 
         Raises:
             InvalidRequest: neither or both of `fields` and `subversions` are passed.
-            VersionConflict: the version was removed.
+            SubversionsRemoved: a version with these subversions was removed.
             OpNotFound: an op of `valid_for` or `valid_with` does not exist.
             VersionNotFound: one of their versions does not exist.
             NoVersionYet: an op of `valid_for` has no version, and its name does not end in `@any`.

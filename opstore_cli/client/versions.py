@@ -28,6 +28,7 @@ class VersionsMixin(ApiMixin):
         Raises:
             OpNotFound: the op does not exist.
             VersionNotFound: no version matches the reference.
+            VersionRemoved: the version was removed; its details say when, by whom and why.
 
         Examples:
             >>> client.show("pca@1.0.0").size

@@ -14,6 +14,8 @@ from opstore_cli.output.tables import Table
 from opstore_cli.output.terminal import is_terminal
 from opstore_daemon.protocol.references import Reference
 
+INTERRUPTED = 130  # as after Ctrl-C
+
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
     from opstore_daemon.protocol.records import Removal
@@ -34,7 +36,7 @@ def remove(
     dry_run: bool,
     reason: str | None,
     yes: bool,
-) -> None:
+) -> int:
     """Remove versions for good, or an op that has no versions.
 
     \b
@@ -66,14 +68,16 @@ def remove(
     client = session.client()
     for warning in pinned_by_lock(client, references, all_versions=all_versions, force=force or dry_run):
         session.out.warn(warning)
-    if all_versions and not (yes or dry_run):
-        _confirm(client, references, force=force)
+    if all_versions and not (yes or dry_run) and not _is_confirmed(client, references, force=force):
+        session.out.note("nothing was removed", always=True)
+        return INTERRUPTED
     removal = client.remove(references, all_versions=all_versions, force=force, dry_run=dry_run, reason=reason)
     removed = [*map(str, removal.removed), *removal.ops]
     headers = ("WOULD REMOVE", "WOULD BREAK") if dry_run else ("REMOVED", "BROKE")
     session.out.write_result(removal, quiet=removed, full=Table(headers, _rows(removal)))
     if not session.out.json:
         _note(session, removal, forced=force)
+    return 0
 
 
 def _rows(removal: "Removal") -> list[list[Cell | str]]:
@@ -99,17 +103,17 @@ def _note(session: Session, removal: "Removal", *, forced: bool) -> None:
         session.out.note(f"{format_size(removal.freeable)} {are} left to opstore gc")
 
 
-def _confirm(client: "OpStoreClient", references: Sequence[Reference], *, force: bool) -> None:
-    """Ask whether all versions are to be removed; raise Abort if not, and UsageError if nobody can be asked."""
+def _is_confirmed(client: "OpStoreClient", references: Sequence[Reference], *, force: bool) -> bool:
+    """Ask whether all versions are to be removed; raise UsageError if nobody can be asked, and StillNeeded."""
     from opstore_daemon.protocol.records.short_text import counted
 
     tried = client.remove(references, all_versions=True, dry_run=True)
     if tried.broken_count and not force:
         raise tried.refusal()
     if not tried.removed:
-        return
+        return True
     what = f"{' and '.join(tried.ops)} with {counted(len(tried.removed), 'versions')}"
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise click.UsageError(f"--all-versions would remove {what}: to confirm it, add --yes")
     breaks = f" This breaks {counted(tried.broken_count, 'things')}." if tried.broken_count else ""
-    click.confirm(f"Remove {what}, for good?{breaks}", abort=True, err=True)
+    return click.confirm(f"Remove {what}, for good?{breaks}", err=True)

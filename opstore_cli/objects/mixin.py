@@ -74,6 +74,7 @@ class ObjectsMixin(OpStoreInterface):
             FormatConflict: `fields` or `subversions` name a version that has the bytes in another format.
             OutputFailed: the temporary file can't be written.
             VersionConflict: the declared version has other bytes.
+            SubversionsRemoved: the declared version was removed.
 
         Examples:
             >>> client.save("metrics", {"accuracy": 0.97})

@@ -21,7 +21,12 @@ def download(_api: Api, reference: Reference, query: AsOf) -> Response:
         "Content-Disposition": f'attachment; filename="{file_name(version)}"',
         "Content-Length": str(version.size),
     }
-    body = blob_body(store().read(version))
+    try:
+        reader = store().read(version)
+    except errors.BlobDamaged:
+        store().show(Reference.of(version.op, version.version))  # raises VersionRemoved, which explains it
+        raise
+    body = blob_body(reader)
     return Response(body, headers=headers, content_type=routes.BYTES_TYPE, direct_passthrough=True)
 
 

@@ -33,6 +33,7 @@ SVG = "image/svg+xml"
 HEADINGS = {
     "OpNotFound": "There is no such op",
     "VersionNotFound": "There is no such version",
+    "VersionRemoved": "This version was removed",
     "TagNotFound": "There is no such version or tag",
     "PipelineNotFound": "There is no such pipeline",
     "RunNotFound": "There is no such run",

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewBisection
 from opstore_daemon.store.reports import overview
 from opstore_daemon.store.reports.history import ACTIONS
@@ -286,6 +287,11 @@ def test_a_removed_version_has_a_page_that_says_so(site: Site) -> None:
     assert "1.0.0" not in seen(site, "/ui/ops/pca")
     assert "pca@1.0.0" not in site.text("/ui/search?q=outliers")
     assert site.get("/ui/ops/pca/1.0.0/download").status_code == 404
+    assert site.get("/ui/ops/pca/1.0.0/download?as_of=2").content == b"one"
+    site.server.store.saver.delete(digest_of(b"one"))
+    collected = site.get("/ui/ops/pca/1.0.0/download?as_of=2")
+    assert collected.status_code == 404
+    assert "pca@1.0.0 was removed at" in collected.text
     store.remove("pca@1.0.1")
     assert "Every version was removed" in seen(site, "/ui/ops/pca")
     store.remove("pca")

@@ -21,6 +21,8 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "yank": lambda store: store.yank("pca@1.0.0", "broken"),
     "unyank": lambda store: store.unyank("pca@1.0.1"),
     "level": lambda store: store.set_op("pca", compat="minor"),
+    "removal": lambda store: store.remove("pca@1.0.1"),
+    "removal of the other end": lambda store: store.remove("forest@1.0.0", force=True),
     "run": lambda store: store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0")),
     "run that failed": lambda store: store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0", result="failed")),
 }
