@@ -22,7 +22,8 @@ class Patches:
     """Count calls and statements; `fault` is the name, the number of the call, and `KILL` or the name of an errno."""
 
     fault: tuple[str, int, str] | None
-    calls: list[tuple[str, int]] = field(default_factory=list)
+    calls: list[tuple[str, int, str]] = field(default_factory=list)
+    """Name, number, and the name of the file if the call has it."""
     _counts: Counter[str] = field(default_factory=Counter)
     _has_begun: bool = False
 
@@ -45,17 +46,18 @@ class Patches:
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
-            self._called(name)
+            file = os.path.basename(args[0]) if isinstance(args[0], str | os.PathLike) else ""
+            self._called(name, file)
             return call(*args, **kwargs)
 
         return counted
 
-    def _called(self, name: str) -> None:
+    def _called(self, name: str, file: str = "") -> None:
         if not self._has_begun:
             return
         self._counts[name] += 1
-        self.calls.append((name, self._counts[name]))
-        if self.fault is None or self.calls[-1] != self.fault[:2]:
+        self.calls.append((name, self._counts[name], file))
+        if self.fault is None or (name, self._counts[name]) != self.fault[:2]:
             return
         if self.fault[2] == KILL:
             os.kill(os.getpid(), signal.SIGKILL)

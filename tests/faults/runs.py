@@ -65,7 +65,9 @@ class Zygote:
         *lines, (_, code) = self._run(name, home, patches)
         points = [Point(*call) for word, calls in lines if word == "points" for call in calls]
         said = [line for line in lines if line[0] != "points"]
-        return Outcome(said, code, points, struck=fault is not None and fault.point in points)
+        numbers = [(point.call, point.number) for point in points]
+        struck = fault is not None and (fault.point.call, fault.point.number) in numbers
+        return Outcome(said, code, points, struck)
 
     def close(self) -> None:
         """End the process."""
