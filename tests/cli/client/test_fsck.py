@@ -1,6 +1,7 @@
 """The client's check of a store: page by page, beside other clients, against a server that makes up pages."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,82 @@ def test_the_places_of_pages_ascend(cursors: list[str]) -> None:
 @pytest.mark.parametrize("cursor", ["", "other", "journal:x", "versions:1/x", "versions:99999999999999999999/1"])
 def test_what_is_no_cursor_has_no_place(cursor: str) -> None:
     assert expected.fsck_place(cursor) is None
+
+
+SMALL, LARGE = random_bytes(1000), random_bytes(1_500_000)
+HEALS: dict[str, tuple[bytes, Callable[[OpStoreClient, Path, str], object]]] = {
+    "a small push": (SMALL, lambda client, _folder, _subversions: client.push("pca", SMALL)),
+    "an upload": (LARGE, lambda client, _folder, _subversions: client.push("pca", io.BytesIO(LARGE))),
+    "a file whose sample the store knows": (LARGE, lambda client, folder, _: client.push("pca", written(folder))),
+    "a push to its own version": (
+        SMALL,
+        lambda client, _, subversions: client.push("pca", SMALL, subversions=subversions),
+    ),
+    "a push to another op": (LARGE, lambda client, _folder, _subversions: client.push("other", LARGE)),
+    "a push of a chariots application": (
+        SMALL,
+        lambda client, _, subversions: client.save_op_bytes("pca", subversions, SMALL),
+    ),
+}
+
+
+def written(folder: Path) -> Path:
+    path = folder / "model.bin"
+    path.write_bytes(LARGE)
+    return path
+
+
+@pytest.mark.parametrize("way", HEALS)
+def test_each_way_to_push_the_same_bytes_heals_a_marked_blob(client: OpStoreClient, tmp_path: Path, way: str) -> None:
+    data, push = HEALS[way]
+    client.push("pca", b"older")
+    subversions = client.push("pca", data).subversions
+    path = blob_path(tmp_path / "blobs", digest_of(data))
+    DAMAGES["a bit"](path, path)
+    assert client.fsck(read_data=True, repair=True)[0].marked
+    assert client.show("pca").damaged
+    with pytest.raises(errors.BlobDamaged, match="as fsck found"):
+        client.pull("pca", tmp_path / "out")
+    push(client, tmp_path, subversions)
+    assert client.pull("pca") == data
+    assert len(client.versions("pca")) == 2
+    assert not client.show("pca").damaged
+    assert client.fsck(read_data=True)
+
+
+def test_a_folder_is_healed_by_a_push_of_the_folder(client: OpStoreClient, tmp_path: Path) -> None:
+    source = tmp_path / "tokenizer"
+    source.mkdir()
+    (source / "vocab.txt").write_text("a\nb\n")
+    digest = client.push("tokenizer", source).digest
+    path = blob_path(tmp_path / "blobs", digest)
+    DAMAGES["a folder"](path, path)
+    assert client.fsck(repair=True)[0].advice == "push the same bytes again: opstore push tokenizer FOLDER"
+    assert not client.push("tokenizer", source).created
+    client.pull("tokenizer", tmp_path / "out")
+    assert (tmp_path / "out" / "vocab.txt").read_text() == "a\nb\n"
+    assert client.fsck(read_data=True)
+
+
+def test_what_changes_while_it_is_checked_is_no_finding(
+    client: OpStoreClient, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Push, remove, tag and collect between the pages of a check that looks at one blob at a time."""
+    monkeypatch.setattr(blob_checks, "BLOBS", 1)
+    for number in range(10):
+        client.push("pca", b"%d" % number)
+    changes = iter(range(100))
+
+    def change(_page: FsckPage) -> None:
+        number = next(changes)
+        client.push("pca", b"new %d" % number, tags=["stable"])
+        client.tag(f"pca@1.0.{number % 3}", "stable")
+        if number < 5:
+            client.untag("pca", "stable")
+            server.store.remove([f"pca@1.0.{number + 3}"], force=True)
+            server.store.collect_garbage(grace=0, purge=True)
+
+    report = client.fsck(read_data=True, repair=True, notify=change)
+    assert report.findings == ()
+    assert report.blobs > 10
+    assert client.fsck(read_data=True)
