@@ -18,6 +18,9 @@ from opstore_daemon.system import full_disk
 
 PROBE = bytes(64 * 1024)  # SQLite extends its -shm file by 32 KiB
 
+# What SQLite reports for content that can't be right; everything else is a failure of the system.
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
 # Primary result codes (sqlite.org/rescode.html) that may be caused by an error of the system.
 _OF_THE_SYSTEM = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL}
 # A commit that failed with one of these was not written completely, so it did not happen.
@@ -42,6 +45,8 @@ def to_opstore_error(
         refusal = probe(database)
         if refusal is not None:
             reason = f"{reason}: {full_disk.reason(refusal, database.parent)}"
+    if code & 0xFF in DAMAGE:
+        reason += ": leave its files as they are; see Recovery in the documentation"
     if is_full:
         return errors.StorageFull(reason=reason)
     if code & 0xFF == sqlite3.SQLITE_READONLY:

@@ -1,21 +1,18 @@
 """The check of the database as a file: SQLite's own, which reads all of it."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Executable, func, select
 from sqlalchemy.exc import DBAPIError
 
+from opstore_daemon.metadata.failures import DAMAGE
 from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.store.maintenance.background import read_in_background
 from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
 
 MOST = 100  # problems of each kind that are reported
-
-# What SQLite reports for content that can't be right; everything else is a failure of the system.
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def check_database(page: Page, _begin: str) -> Steps:
@@ -27,7 +24,8 @@ def check_database(page: Page, _begin: str) -> Steps:
             page.check_client()
             if not is_damage(error):
                 raise
-            page.add("database", _name(page), error.text, BACKUP)
+            if look is _references:  # the check before this one has reported it otherwise
+                page.add("database", _name(page), f"its references can't be checked: {error.text}", BACKUP)
             continue
         page.check_client()
         for kind, what, observed in found:
@@ -38,8 +36,11 @@ def check_database(page: Page, _begin: str) -> Steps:
 def is_damage(error: errors.OpStoreError) -> bool:
     """Return whether it is SQLite's word for content that can't be right."""
     cause = error.__cause__
-    failure = cause.orig if isinstance(cause, DBAPIError) else cause
-    return (getattr(failure, "sqlite_errorcode", None) or 0) & 0xFF in _DAMAGE
+    return _is_damage(cause.orig if isinstance(cause, DBAPIError) else cause)
+
+
+def _is_damage(failure: BaseException | None) -> bool:
+    return (getattr(failure, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGE
 
 
 def _name(page: Page) -> str:
@@ -50,9 +51,16 @@ def _integrity(page: Page) -> Any:
     def work(connection: Connection) -> Sequence[tuple[str, str, str]]:
         # What this connection has in memory could hide what is on the disk.
         connection.exec_driver_sql("PRAGMA shrink_memory").close()
-        rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST})").scalars().all()
-        lines = [line for row in rows for line in str(row).splitlines() if line != "ok"]
-        return [("database", _name(page), line) for line in lines if not line.startswith("*** in database")]
+        lines: list[str] = []
+        try:
+            # One by one: after some rows SQLite may be unable to read on.
+            for (row,) in connection.exec_driver_sql(f"PRAGMA integrity_check({MOST})"):
+                lines += str(row).splitlines()
+        except DBAPIError as error:
+            if not _is_damage(error.orig):
+                raise
+            lines.append(str(error.orig))
+        return [("database", _name(page), line) for line in lines if line != "ok" and not line.startswith("*** in")]
 
     return work
 

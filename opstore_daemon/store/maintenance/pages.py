@@ -136,7 +136,7 @@ class Page:
         return tuple(self.findings)
 
 
-BACKUP = "restore a backup: see docs/recovery.md; before that, opstore stop and a copy of the whole folder"
+BACKUP = "opstore stop, copy the whole folder, then opstore restore a backup; see Recovery in the documentation"
 
 
 def versions_of(connection: Connection, digest: str) -> tuple[tuple[OpVersion, ...], int]:

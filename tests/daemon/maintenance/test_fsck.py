@@ -347,7 +347,8 @@ def test_rows_that_contradict_each_other_are_found(
     assert {finding.kind for finding in filled.store.fsck()} == {finding.kind for finding in report}
 
 
-def test_a_damaged_page_of_the_database_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["ix_version_digest", "version", "link"])
+def test_a_damaged_page_of_the_database_is_found(tmp_path: Path, what: str) -> None:
     with closing(open_server(tmp_path)) as server:
         fill(server)
         for number in range(100):
@@ -355,9 +356,7 @@ def test_a_damaged_page_of_the_database_is_found(tmp_path: Path) -> None:
         server.db.checkpoint()
         path = tmp_path / "opstore.db"
         with closing(sqlite3.connect(path)) as connection:
-            (page,) = connection.execute(
-                "SELECT rootpage FROM sqlite_master WHERE name = 'ix_version_digest'"
-            ).fetchone()
+            (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (what,)).fetchone()
             (size,) = connection.execute("PRAGMA page_size").fetchone()
         with path.open("r+b") as file:
             file.seek((page - 1) * size)
@@ -366,7 +365,8 @@ def test_a_damaged_page_of_the_database_is_found(tmp_path: Path) -> None:
     assert report.findings[0].kind == "database"
     assert report.findings[0].what == str(path)
     assert {"database"} == {finding.kind for finding in report}, "the other checks say that they could not go on"
-    assert all("docs/recovery.md" in finding.advice for finding in report)
+    assert all("Recovery in the documentation" in finding.advice for finding in report)
+    assert len({(finding.what, finding.observed) for finding in report}) == len(report), "each is said once"
 
 
 # --- in pages ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from opstore_daemon.metadata.tables import DamagedBlob
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.operations.ingest import LOCAL
+from opstore_daemon.store.reports.folder import folder_listing
 from tests.support.damage import DAMAGES, blob_path
 from tests.support.new_version import new_version
 from tests.support.statements import counted
@@ -113,3 +114,19 @@ def test_no_push_and_no_pull_runs_a_further_statement_without_marks(server: OpSt
         server.store.pull("pca")
     assert not [text for text in executed if text.lstrip().upper().startswith("DELETE") and "damaged_blob" in text]
     assert not [text for text in executed if "FROM damaged_blob" in text and "FROM version" not in text]
+
+
+@pytest.mark.parametrize("how", ["a folder", "gone"])
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_page_lists_no_entries_of_a_damaged_folder(
+    server: OpStoreServer, tmp_path: Path, how: str, repair: bool
+) -> None:
+    server.store.push("tokenizer", DATA, format="folder")
+    path = blob_path(tmp_path / "blobs", DIGEST)
+    DAMAGES[how](path, path)
+    if repair:
+        server.store.fsck(repair=True)
+    listing = folder_listing(server.store.saver, server.store.show("tokenizer"))
+    assert listing is not None
+    assert (listing.entries, listing.is_whole) == ([], False)
+    assert listing.problem
