@@ -143,23 +143,35 @@ def _restore_database(
     with files.part_of(home.database) as part:
         files.write(part, files.pieces_of(folder.path / manifest.database.name))
         verified_database(folder, manifest, part)
-        if problems or store_id != manifest.store_id:
+        if problems or store_id != manifest.store_id or _has_marks(part):
             with database_copy.translated(part, written=part):
                 _change(part, store_id, problems)
             files.sync(part)
         home.place_database(part)
 
 
+def _has_marks(database: Path) -> bool:
+    """Return whether blobs of the store are marked as damaged. Raises errors of the database."""
+    with database_copy.translated(database), database_copy.opened_copy(database) as connection:
+        return _has_table_of_marks(connection) and bool(connection.execute("SELECT 1 FROM damaged_blob").fetchone())
+
+
+def _has_table_of_marks(connection: sqlite3.Connection) -> bool:
+    """Return whether the schema has a table of damaged blobs: those before 0011 have none."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'damaged_blob'").fetchone() is not None
+
+
 def _change(database: Path, store_id: str, problems: list[Problem]) -> None:
-    """Give the database a store id, and mark the blobs that it lacks. Raises sqlite3.Error."""
+    """Give the database a store id, and mark the blobs that it lacks, and no others. Raises sqlite3.Error."""
     now = time.time_ns() // 1000
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")  # a daemon changes it to WAL
         connection.execute("BEGIN")
         connection.execute("UPDATE store SET id = ?", (store_id,))
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'damaged_blob'").fetchone():
+        if _has_table_of_marks(connection):
+            connection.execute("DELETE FROM damaged_blob")  # what was restored is intact, whatever the store had
             connection.executemany(
-                "INSERT OR REPLACE INTO damaged_blob (digest, problem, found_at) VALUES (?, ?, ?)",
-                [(each.digest, each.problem, now) for each in problems],
+                "INSERT INTO damaged_blob (digest, problem, found_at) VALUES (?, ?, ?)",
+                [(each.digest, f"it {each.problem} (in the backup)", now) for each in problems],
             )
         connection.execute("COMMIT")

@@ -42,6 +42,42 @@ def as_of(store: Store, reference: str, position: int) -> object:
         return error.text
 
 
+def test_a_restored_store_is_clean_for_fsck(home: Home, folder: Path, empty: Home) -> None:
+    home.back_up(folder)
+    empty.restore(folder)
+    with empty.opened() as store:
+        report = store.fsck(read_data=True)
+    assert (report.clean, report.findings) == (True, ())
+
+
+def test_removed_versions_are_restored_as_such_without_their_bytes(home: Home, folder: Path, empty: Home) -> None:
+    with home.opened() as store:
+        store.remove(["pca@1.0.1"])
+        store.collect_garbage(grace=0, purge=True)
+    made = home.back_up(folder)
+    assert (made.versions, made.blobs) == (2, 2)
+    empty.restore(folder)
+    assert empty.contents() == home.contents()
+    with empty.opened() as store:
+        assert store.push("pca", b"two").version == "1.0.2"
+        with pytest.raises(errors.VersionRemoved):
+            store.show("pca@1.0.1")
+
+
+def test_a_partial_restore_marks_what_it_lacks_and_no_other_mark_stays(home: Home, folder: Path, empty: Home) -> None:
+    home.back_up(folder)
+    home.blob(digest_of(b"two")).unlink()
+    with home.opened() as store:
+        assert not store.fsck(repair=True).clean
+    home.back_up(folder)  # it has the bytes of the first backup
+    blob(folder, b"one").unlink()
+    empty.restore(folder, partial=True)
+    with empty.opened() as store:
+        assert store.show("pca@1.0.0").damaged == "it is missing (in the backup)"
+        assert not store.show("pca@1.0.1").damaged
+        assert store.pull("pca@1.0.1") == b"two"
+
+
 def test_only_the_owner_can_read_a_restored_home(home: Home, folder: Path, empty: Home) -> None:
     home.back_up(folder)
     empty.restore(folder)
