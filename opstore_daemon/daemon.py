@@ -69,7 +69,6 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         config.home.mkdir(parents=True, exist_ok=True)
         log_handler = _set_up_log(config.log_file, also_stderr=not background)
     with locked(config) as lock, closing(Database(config.db_url)) as database:
-        restore_marker.check(config.home)
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
@@ -244,7 +243,6 @@ def upgrade(config: Config) -> UpgradedSchema:
     """
     os.umask(0o077)
     with locked(config), closing(Database(config.db_url)) as database:
-        restore_marker.check(config.home)
         spend_on, migrate = database.reserve.spend_on, Migrate(database)
         database.acquire(str(config.home))
         before = spend_on(lambda: _revision(database, migrate))

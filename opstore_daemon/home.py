@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from opstore_daemon.config import Config
-from opstore_daemon.protocol import errors, runtime_file
+from opstore_daemon.protocol import errors, restore_marker, runtime_file
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.system import files, full_disk, namespaces
 
@@ -52,14 +52,19 @@ class HomeLock:
 
 
 @contextmanager
-def locked(config: Config) -> Iterator[HomeLock]:
-    """Hold the lock of the home; raises HomeLocked with the URL and pid of the daemon that holds it."""
+def locked(config: Config, *, restores: bool = False) -> Iterator[HomeLock]:
+    """Hold the lock of the home; raises HomeLocked with the URL and pid of the daemon that holds it.
+
+    Unless the caller `restores` the home, raises RestoreUnfinished if a restore runs or was interrupted.
+    """
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
         descriptor = files.open_regular(config.lock_file, os.O_RDWR | os.O_CREAT)
     try:
         with home_errors(config.lock_file):
             is_free = _acquire(descriptor)
+        if not restores:
+            restore_marker.check(config.home)
         if not is_free:
             raise errors.HomeLocked(home=str(config.home), **describe_daemon(config))
         yield HomeLock(config.lock_file, descriptor)

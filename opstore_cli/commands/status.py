@@ -42,12 +42,12 @@ def _local(session: Session, settings: "Settings") -> int:
     from opstore_cli.local import lookup, runtime
 
     home = settings.home
+    restore = restore_marker.read(home)
     try:
-        running = lookup.find(home, lookup.BRIEF)
+        running = lookup.find(home, lookup.BRIEF) if restore is None else None
     except (errors.LocalDaemonUnreachable, errors.ProofFailed) as error:
         return _unreachable(session, settings, error, {**local_state(runtime.recorded(home), home), "running": True})
     if running is None:
-        restore = restore_marker.read(home)
         if restore is not None:
             reason = restore.error(home)
             session.out.warn(f"no daemon starts: {reason.text}; {reason.advice}")

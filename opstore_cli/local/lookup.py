@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from opstore_cli.local import process, proof, runtime
 from opstore_cli.local.runtime import Holder, LocalDaemon
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, restore_marker
 from opstore_daemon.protocol.home_trust import check_home
 from opstore_daemon.protocol.runtime_file import LOCK_FILE
 from opstore_daemon.system import namespaces
@@ -25,8 +25,8 @@ def find(home: Path, patience: float = START_TIMEOUT) -> LocalDaemon | None:
     """Return the running daemon of this home; None if none holds the home.
 
     Waits up to `patience` seconds for a daemon that is starting or stopping. Raises LocalDaemonUnreachable if a daemon
-    holds the home and can't be reached, ProofFailed if another program is at its address, UntrustedHome and
-    InvalidSetting.
+    holds the home and can't be reached, ProofFailed if another program is at its address, RestoreUnfinished,
+    UntrustedHome and InvalidSetting.
     """
     check_home(home)
     deadline = time.monotonic() + patience
@@ -59,6 +59,7 @@ def _published(home: Path, deadline: float) -> Holder | None:
         return found is None or found.daemon is not None
 
     if found is not None and found.daemon is None:
+        restore_marker.check(home)  # it is a restore that holds the home
         wait(settled, deadline - time.monotonic())
     return found
 

@@ -7,7 +7,7 @@ marker in place, whatever the home has is of an earlier restore, which this one 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -45,10 +45,11 @@ class RestoredHome:
     def held(self) -> Iterator[BaseSaver]:
         """Hold the home, the database and the blobs in the context, which gets the saver of the blobs.
 
-        Raises HomeNotEmpty, HomeLocked and StoreInUse, and errors of the disk. Then nothing in the home was changed.
+        Raises HomeNotEmpty, HomeLocked, StoreInUse, BackupInUse for another restore, and errors of the disk. Then
+        nothing in the home was changed.
         """
         self._check_empty()  # first: it may be the home of a daemon that runs
-        with locked(self._config), files.translated(self.path), self._database_lock():
+        with self._home_lock(), files.translated(self.path), self._database_lock():
             self._check_empty()
             saver = self._config.saver()
             try:
@@ -56,6 +57,17 @@ class RestoredHome:
                 yield saver
             finally:
                 saver.release()
+
+    @contextmanager
+    def _home_lock(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._config, restores=True))
+            except errors.HomeLocked:
+                if restore_marker.read(self.path) is None:
+                    raise
+                raise errors.BackupInUse(folder=str(self.path)) from None
+            yield
 
     @contextmanager
     def _database_lock(self) -> Iterator[None]:

@@ -743,7 +743,7 @@ class CollectionRefused(Conflict):
 
 
 class BackupInUse(Conflict):
-    message = "another opstore process uses the backup in {folder}"
+    message = "another backup or restore uses {folder}"
     hint = "wait until it has ended, and run the same command again"
     python = "wait until it has ended, and try again"
 

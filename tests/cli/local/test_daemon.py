@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from opstore_cli.local import daemon, launcher, lookup
 from opstore_cli.local.runtime import LocalDaemon
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, restore_marker
+from tests.support.homes import held
 
 
 @pytest.mark.parametrize("stopped", [0, 1, daemon.STARTS])
@@ -32,3 +34,13 @@ def test_a_daemon_that_another_command_stops_as_it_starts_is_started_again(
         with pytest.raises(errors.DaemonDidNotStart, match="has released the home"):
             daemon.ensure_running(tmp_path)
         assert len(launched) == daemon.STARTS
+
+
+def test_a_restore_that_holds_the_home_is_named_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = restore_marker.marker_of(Path("/mnt/backup"), ())
+    (tmp_path / restore_marker.MARKER).write_bytes(msgspec.json.encode(marker))
+    monkeypatch.setattr(lookup, "wait", lambda *_: pytest.fail("it waited"))
+    with held(tmp_path), pytest.raises(errors.RestoreUnfinished):
+        lookup.find(tmp_path)

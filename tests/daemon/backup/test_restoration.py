@@ -142,6 +142,21 @@ def test_a_home_that_is_in_use_is_refused(home: Home, folder: Path, empty: Home)
         empty.restore(folder)
 
 
+def test_two_restores_into_one_home_exclude_each_other(home: Home, folder: Path, empty: Home) -> None:
+    home.back_up(folder)
+    refused: list[bool] = []
+
+    def again(_line: object) -> None:
+        if not refused:
+            with pytest.raises(errors.BackupInUse):
+                restoration.restore(empty.settings(), folder, lambda _: None)
+            refused.append(True)
+
+    restoration.restore(empty.settings(), folder, again)
+    assert refused
+    assert empty.contents() == home.contents()
+
+
 def test_a_restore_into_memory_or_the_backup_itself_is_refused(home: Home, folder: Path, empty: Home) -> None:
     home.back_up(folder)
     before = everything_in(folder)
