@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from opstore_cli.files import private
+from opstore_cli.files.leftovers import remove_unused
 from opstore_cli.files.locks import LockedFile
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.home_trust import check_home
@@ -21,6 +22,8 @@ FOLDER = "transfers"  # in OPSTORE_HOME
 RETENTION = 14 * 24 * 3600.0  # seconds; the daemon deletes an unfinished upload earlier
 MAX_STATE = 16 * 1024  # bytes of a state file
 
+# The name that files.part_file and files.part_folder give to a part: nothing else is ever deleted.
+_PART = re.compile(r"\..+\.[0-9a-f]{16}(\.[0-9a-f]{16})?\.part", re.DOTALL)
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -119,5 +122,22 @@ def _folder(home: Path) -> Path:
     for file in private.files_in(folder):
         with contextlib.suppress(OSError):
             if file.stat(follow_symlinks=False).st_mtime < oldest:
-                file.unlink()
+                _forget(file, oldest)
     return folder
+
+
+def _forget(file: Path, oldest: float) -> None:
+    """Delete the state file of a transfer that nobody resumed, and the bytes of a pull; raises OSError.
+
+    Whatever runs stays, and a pull whose bytes changed since then.
+    """
+    with LockedFile.try_acquire(file, create=False) as lock:
+        if lock is None or not lock.is_at_path():
+            return
+        state = _parsed(private.read(file, MAX_STATE))
+        if state is not None and state.way == "pull" and _PART.fullmatch(os.path.basename(state.part)):
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(state.part).st_mtime >= oldest:
+                    return
+                remove_unused(Path(state.part))
+        file.unlink()

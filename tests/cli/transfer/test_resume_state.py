@@ -1,11 +1,13 @@
 """A later process resumes an upload from its state file."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from opstore_cli import OpStoreClient
+from opstore_cli.files.locks import LockedFile
 from opstore_cli.transfer.resume_state import StateFile, TransferState, recorded_transfers
 from opstore_cli.transport.adapter import TRIES
 from opstore_daemon.protocol import errors, records, routes
@@ -174,3 +176,75 @@ def test_a_link_in_place_of_the_folder_of_state_files_is_not_used(tmp_path: Path
     with StateFile.acquire(home, "y") as state_file:
         assert state_file is None
         assert list((other / "transfers").iterdir()) == before
+
+
+# --- transfers that nobody resumed ----------------------------------------------------------------------------------
+
+PART = ".model.bin.0123456789abcdef.part"
+
+
+def recorded_pull(home: Path, part: Path, *, old: bool = True) -> Path:
+    """Leave the state file and the part of a pull that was interrupted; return the state file."""
+    state = TransferState(way="pull", daemon="local", path="model.bin", size=9, version="pca@1.0.0", part=str(part))
+    with StateFile.acquire(home, "pull", str(part)) as file:
+        assert file is not None
+        file.write(state)
+    (written,) = [path for path in state_files(home) if str(part) in path.read_text()]
+    if old:
+        os.utime(written, (1, 1))
+    return written
+
+
+def forget(home: Path) -> None:
+    """Begin another transfer."""
+    with StateFile.acquire(home, "push", "another") as file:
+        assert file is not None
+        file.remove()
+
+
+def test_the_part_of_a_pull_that_nobody_resumed_is_deleted_with_its_state(tmp_path: Path) -> None:
+    part, folder = tmp_path / PART, tmp_path / ".data.0123456789abcdef.0123456789abcdef.part"
+    part.write_bytes(b"some")
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_bytes(b"some")
+    states = [recorded_pull(tmp_path / "home", each) for each in (part, folder, tmp_path / f".gone{PART}")]
+    for each in (part, folder):
+        os.utime(each, (1, 1))
+    forget(tmp_path / "home")
+    assert [each.exists() for each in (part, folder, *states)] == [False] * 5
+
+
+@pytest.mark.parametrize("why", ["its bytes are new", "its state is new", "it runs", "its part is in use"])
+def test_a_pull_that_somebody_may_resume_stays(tmp_path: Path, why: str) -> None:
+    part = tmp_path / PART
+    part.write_bytes(b"some")
+    state = recorded_pull(tmp_path / "home", part, old=why != "its state is new")
+    if why != "its bytes are new":
+        os.utime(part, (1, 1))
+    with ExitStack() as stack:
+        if why == "it runs":
+            assert stack.enter_context(LockedFile.try_acquire(state)) is not None
+        if why == "its part is in use":
+            assert stack.enter_context(LockedFile.try_acquire(part)) is not None
+        forget(tmp_path / "home")
+        assert part.read_bytes() == b"some"
+        assert state.exists() or why == "its part is in use"
+
+
+@pytest.mark.parametrize("name", ["model.bin", ".model.part", ".model.0123456789abcdef.part.bin", ".bashrc", ".part"])
+def test_nothing_but_a_part_is_deleted_whatever_the_state_says(tmp_path: Path, name: str) -> None:
+    other = tmp_path / name
+    other.write_bytes(b"mine")
+    os.utime(other, (1, 1))
+    state = recorded_pull(tmp_path / "home", other)
+    forget(tmp_path / "home")
+    assert (other.read_bytes(), state.exists()) == (b"mine", False)
+
+
+def test_a_link_in_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / PART).symlink_to(tmp_path / "mine")
+    os.utime(tmp_path / PART, (1, 1), follow_symlinks=False)
+    recorded_pull(tmp_path / "home", tmp_path / PART)
+    forget(tmp_path / "home")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
