@@ -59,13 +59,14 @@ def _rows(found: "Collection") -> list[list[Cell | str]]:
         [Cell("freed", "to be freed" if found.dry_run else "freed"), str(freed), size_cell(found.freed), _freed(found)],
         ["trash", str(found.trash), size_cell(found.trash_size), _in_trash(found)],
         ["kept", str(found.waiting), size_cell(found.waiting_size), _waiting(found)],
+        ["quarantine", str(found.quarantine), size_cell(found.quarantine_size), _in_quarantine(found)],
         ["unfinished", str(found.unfinished), size_cell(found.unfinished_size), _unfinished(found)],
     ]
 
 
 def _freed(found: "Collection") -> str:
     parts = (
-        (found.purged, "of the trash"),
+        (found.purged, "deleted for good"),
         (found.uploads, "expired uploads"),
         (found.drafts, "left by crashes"),
     )
@@ -85,6 +86,10 @@ def _waiting(found: "Collection") -> str:
         return "-"
     due = "" if found.collected_at is None else f"; due from {format_time(found.collected_at)} on"
     return f"no version refers to it, but it was stored within --grace{due}"
+
+
+def _in_quarantine(found: "Collection") -> str:
+    return "damaged blobs, deleted a month after fsck --repair moved them there" if found.quarantine else "-"
 
 
 def _unfinished(found: "Collection") -> str:

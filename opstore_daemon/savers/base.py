@@ -89,6 +89,14 @@ class Trashed(NamedTuple):
     trashed_at: float
 
 
+class Quarantined(NamedTuple):
+    """What was moved out of the place of a blob: its name, its size in bytes, and when (seconds since the epoch)."""
+
+    name: str
+    size: int
+    moved_at: float
+
+
 class BaseSaver(StorageIdentity, ABC):
     """Immutable bytes by digest, and the drafts that become them.
 
@@ -213,3 +221,11 @@ class BaseSaver(StorageIdentity, ABC):
         del state
         Digest.parse(digest)
         return False
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Return what `quarantine` has moved away and kept, in any order; nothing in a saver that keeps none of it."""
+        return iter(())
+
+    def purge_quarantined(self, name: str) -> None:
+        """Delete what is in quarantine under that name for good; does nothing if there is none."""
+        del name

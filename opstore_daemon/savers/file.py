@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX, Digest
-from opstore_daemon.savers import posix
-from opstore_daemon.savers.base import BaseSaver, Draft, Trashed, check_upload, is_upload
+from opstore_daemon.savers import posix, quarantine
+from opstore_daemon.savers.base import BaseSaver, Draft, Quarantined, Trashed, check_upload, is_upload
 from opstore_daemon.savers.collection_lock import FolderCollectionLock
 from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.file_draft import SPARE, BlobDirectory, FileDraft, reopen, temp_name
@@ -158,6 +158,14 @@ class FileSaver(BaseSaver):
 
     def quarantine(self, digest: Digest, state: str) -> bool:
         return self._examination.quarantine(self._directory.path_of(digest), state)
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        with translated("listing the quarantine"):
+            return iter(list(quarantine.listed(self.root)))
+
+    def purge_quarantined(self, name: str) -> None:
+        with translated("purging the quarantine"):
+            quarantine.delete(self.root, name)
 
     carries_id = True
 

@@ -27,11 +27,12 @@ class Collection(Record, frozen=True, kw_only=True):
     """What a collection did or, if it is a `dry_run`, would do. Sizes are in bytes.
 
     `uploads` expired, and `drafts` are bytes that a crash left: both were deleted. `garbage` are blobs that no version
-    refers to: they were moved to the trash. `purged` were in the trash for so long that they were deleted for good,
-    and `freed` is the sum of all that was deleted. `trash` is what the trash contains afterwards, and `purged_at` when
-    the first of it is due. `waiting` are blobs that no version refers to, and that stay because they were published
-    a short time ago; `collected_at` is when the first of them is due. `unfinished` uploads can be resumed. `problems`
-    says what could not be done. `complete` is False if the collection was cancelled.
+    refers to: they were moved to the trash. `purged` is what was deleted for good after its time in the trash or the
+    quarantine, and `freed` is the sum of all that was deleted. `trash` is what the trash contains afterwards, and
+    `purged_at` when the first of it is due. `waiting` are blobs that no version refers to, and that stay because they
+    were published a short time ago; `collected_at` is when the first of them is due. `quarantine` is what a check moved
+    out of the place of a blob, because it was damaged. `unfinished` uploads can be resumed. `problems` says what could
+    not be done. `complete` is False if the collection was cancelled.
     """
 
     SIZES: ClassVar[frozenset[str]] = frozenset(
@@ -43,6 +44,7 @@ class Collection(Record, frozen=True, kw_only=True):
             "purged_size",
             "trash_size",
             "waiting_size",
+            "quarantine_size",
             "unfinished_size",
         }
     )
@@ -64,6 +66,8 @@ class Collection(Record, frozen=True, kw_only=True):
     waiting: Count = 0
     waiting_size: Size = 0
     collected_at: Time | None = None
+    quarantine: Count = 0
+    quarantine_size: Size = 0
     unfinished: Count = 0
     unfinished_size: Size = 0
     problems: tuple[Sentence, ...] = ()

@@ -19,6 +19,7 @@ from opstore_daemon.store.places import IsCancelled
 PAGE = 500  # blobs that are looked up at once, without a lock
 BATCH = 32  # blobs that are looked at again and moved under the write lock
 TRASH_RETENTION = 7 * 24 * 3600  # seconds
+QUARANTINE_RETENTION = 30 * 24 * 3600
 MAX_PROBLEMS = 10  # after which a step ends
 _LATEST = 253_402_300_799  # the end of the year 9999, in seconds since the epoch
 
@@ -65,10 +66,17 @@ class RunningCollection:
         self._is_cancelled, self._end = is_cancelled, end
         self._expired, self._unfinished, self._drafts = Tally(), Tally(), Tally()
         self._garbage, self._waiting, self._trash, self._purged = Tally(), Tally(), Tally(), Tally()
+        self._quarantine = Tally()
         self._problems: list[str] = []
 
     def __iter__(self) -> Iterator[Collection | None]:
-        steps = [self._end_uploads, self._discard_drafts, self._collect_blobs, self._empty_trash]
+        steps = [
+            self._end_uploads,
+            self._discard_drafts,
+            self._collect_blobs,
+            self._empty_trash,
+            self._empty_quarantine,
+        ]
         if not self._dry_run:
             steps.append(self._clean_up)
         try:
@@ -190,6 +198,17 @@ class RunningCollection:
         else:
             self._trash.add(each.size, each.trashed_at + TRASH_RETENTION)
 
+    def _empty_quarantine(self) -> Iterator[None]:
+        for each in self._saver.quarantined():
+            with self._tolerated():
+                if not self._is_over(each.moved_at, QUARANTINE_RETENTION):
+                    self._quarantine.add(each.size)
+                    continue
+                if not self._dry_run:
+                    self._saver.purge_quarantined(each.name)
+                self._purged.add(each.size)
+            yield
+
     def _clean_up(self) -> Iterator[None]:
         """Delete expired results of requests, and refill the reserve now that there is space."""
         while self._database.write_freeing(
@@ -235,6 +254,8 @@ class RunningCollection:
             waiting=self._waiting.count,
             waiting_size=self._waiting.size,
             collected_at=self._waiting.due_at(),
+            quarantine=self._quarantine.count,
+            quarantine_size=self._quarantine.size,
             unfinished=self._unfinished.count,
             unfinished_size=self._unfinished.size,
             problems=tuple(self._problems),

@@ -352,6 +352,7 @@ AT_THE_START = {
     "BlobsLost",
     "StoreMismatch",
     "StoreIdDamaged",
+    "RestoreUnfinished",
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}

@@ -245,6 +245,27 @@ def test_expired_results_of_requests_are_deleted(server: OpStoreServer, clock: M
     assert results() == 0
 
 
+def test_the_quarantine_is_purged_after_a_month(server: OpStoreServer, clock: MovedClock, tmp_path: Path) -> None:
+    server.store.push("pca", b"bytes")
+    digest, saver = digest_of(b"bytes"), server.store.saver
+    assert saver.quarantine(digest, saver.examine(digest).state)
+    quarantine = tmp_path / "blobs" / "quarantine"
+    folder = quarantine / ("0" * 64 + ".00000000")
+    folder.mkdir()
+    (folder / "file").touch()
+    (quarantine / ("1" * 64 + ".00000000")).symlink_to(tmp_path)
+    (quarantine / "notes.txt").touch()
+    kept = server.store.collect_garbage(grace=0, purge=True)
+    assert (kept.quarantine, kept.quarantine_size, kept.freed) == (3, 5, 0)
+    clock.by = timedelta(days=31)
+    assert server.store.collect_garbage(dry_run=True).purged == 3
+    assert len(list(quarantine.iterdir())) == 4
+    purged = server.store.collect_garbage()
+    assert (purged.quarantine, purged.purged, purged.freed, purged.problems) == (0, 3, 5, ())
+    assert [path.name for path in quarantine.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "blobs").exists()
+
+
 # --- whose blobs they are -------------------------------------------------------------------------------------------
 
 

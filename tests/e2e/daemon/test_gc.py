@@ -11,7 +11,7 @@ from opstore_daemon.savers.collection_lock import FolderCollectionLock
 from opstore_daemon.savers.conformance.common import put
 from tests.support.machines import Machine
 
-NOTHING = "freed\t0\t0\t-\ntrash\t0\t0\t-\nkept\t0\t0\t-\nunfinished\t0\t0\t-\n"
+NOTHING = "freed\t0\t0\t-\ntrash\t0\t0\t-\nkept\t0\t0\t-\nquarantine\t0\t0\t-\nunfinished\t0\t0\t-\n"
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_garbage_waits_for_its_grace_time_goes_to_the_trash_and_is_purged(garbag
         ("", NOTHING.replace("kept\t0\t0\t-\n", kept)),
         ("--grace 0", NOTHING.replace("trash\t0\t0\t-\n", f"trash\t1\t7000\t1 new (7.0 kB); {trash}\n")),
         ("--grace 2h", NOTHING.replace("trash\t0\t0\t-\n", f"trash\t1\t7000\t{trash}\n")),
-        ("--dry-run --purge", NOTHING.replace("freed\t0\t0\t-\n", "freed\t1\t7000\t1 of the trash\n")),
-        ("--purge", NOTHING.replace("freed\t0\t0\t-\n", "freed\t1\t7000\t1 of the trash\n")),
+        ("--dry-run --purge", NOTHING.replace("freed\t0\t0\t-\n", "freed\t1\t7000\t1 deleted for good\n")),
+        ("--purge", NOTHING.replace("freed\t0\t0\t-\n", "freed\t1\t7000\t1 deleted for good\n")),
         ("--purge", NOTHING),
     ]
     for options, expected in steps:
