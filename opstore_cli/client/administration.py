@@ -52,7 +52,7 @@ class AdministrationMixin(ApiMixin):
             could not be done.
 
         Raises:
-            CollectionHeld: another collection runs, or a backup or a check reads the blobs.
+            CollectionHeld: another collection runs, or a backup reads the blobs.
             CollectionRefused: the blobs may belong to another database.
 
         Examples:

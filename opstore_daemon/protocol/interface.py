@@ -338,7 +338,7 @@ class OpStoreInterface(Protocol):
         Expired uploads and what crashes left are deleted. Blobs that no version refers to are moved to the trash, if
         they were published more than `grace` seconds ago, and deleted for good after a week there; with `purge` the
         trash is emptied now. With `dry_run` nothing changes, and the record says what would. Whatever fails is one of
-        the record's `problems`. Raises CollectionHeld if another collection runs or a backup or a check reads the
+        the record's `problems`. Raises CollectionHeld if another collection runs or a backup reads the
         blobs, and CollectionRefused if the blobs may belong to another database.
         """
 

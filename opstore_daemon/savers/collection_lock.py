@@ -1,4 +1,4 @@
-"""Keep the collector away from the blobs while somebody relies on all of them: a backup, or a check of the store.
+"""Keep the collector away from the blobs while somebody relies on all of them: a backup.
 
 Such a reader holds the lock `shared`, for as long as it takes. The collector holds it `exclusive`, for one small batch
 of blobs at a time, so a reader waits for a moment only; a collector that finds readers does not wait at all.
@@ -21,7 +21,7 @@ from opstore_daemon.system.files import is_at_path, open_regular
 COLLECT_LOCK = "collect.lock"
 WAIT = 30.0  # seconds that a reader waits for a batch of the collector
 POLL = 0.01  # seconds
-READERS = "a backup or a check reads the blobs"
+READERS = "a backup reads the blobs"
 
 
 class CollectionLock(ABC):

@@ -26,7 +26,7 @@ log = logging.getLogger("opstore.gc")
 INTERVAL = 24 * 3600.0  # seconds between two collections
 IDLE = 5.0  # seconds without a request before one begins
 BUSY_FOR = 24 * 3600.0  # seconds that it waits for that
-HELD = 3600.0  # seconds until the next attempt if a backup or a check held it off
+HELD = 3600.0  # seconds until the next attempt if a backup held it off
 PAUSE = 0.001  # seconds between two steps
 
 

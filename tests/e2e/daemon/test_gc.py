@@ -79,7 +79,7 @@ def test_the_document_of_a_collection_has_all_figures(garbage: Machine) -> None:
 
 def test_a_backup_keeps_the_collection_away(garbage: Machine) -> None:
     with FolderCollectionLock(garbage.home / "blobs").shared():
-        reason = "nothing is collected now: a backup or a check reads the blobs"
+        reason = "nothing is collected now: a backup reads the blobs"
         assert garbage.run("gc") == (5, "", f"error: {reason}\nhint: when it has ended: opstore gc\n")
         code, document, error = garbage.ask("gc")
         assert (code, document, error["code"], error["message"]) == (5, None, "CollectionHeld", reason)
