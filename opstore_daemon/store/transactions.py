@@ -128,6 +128,22 @@ class Transactions:
         with self.database.read_for_long() as connection, _naming(as_of):
             yield snapshot_as_of(connection, as_of)
 
+    def _unless_repeated(self, kind: type[T], work: Callable[[], T]) -> T:
+        """Do work that reads before its transaction, unless an earlier request with the same key has done it.
+
+        That one may finish while the work reads: then what it changed looks like a reason to refuse this one.
+        """
+        earlier = self._earlier_result(kind)
+        if earlier is not None:
+            return earlier
+        try:
+            return work()
+        except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
+            earlier = self._earlier_result(kind)
+            if earlier is None:
+                raise
+            return earlier
+
     def _earlier_result(self, kind: type[T]) -> T | None:
         """Return the result of an earlier request with the same key, or None."""
         if self._request is None:

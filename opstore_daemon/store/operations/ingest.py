@@ -164,17 +164,9 @@ class IngestOperations(Transactions):
             return self._store_small(name, request, data)
         if request.upload is None:
             return self._from_existing(name, request)
-        earlier = self._earlier_result(Pushed)
-        if earlier is not None:
-            return earlier
-        try:
-            return self._store_upload(name, request, request.upload, owner)
-        except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
-            # A repetition of this request may have finished meanwhile: then its upload is gone.
-            earlier = self._earlier_result(Pushed)
-            if earlier is None:
-                raise
-            return earlier
+        upload = request.upload
+        # What a repetition of the request finds may be that its upload is gone.
+        return self._unless_repeated(Pushed, lambda: self._store_upload(name, request, upload, owner))
 
     def _from_existing(self, op: OpName, request: NewVersion) -> Pushed:
         """Make the version of a blob that a version has, or of no bytes; raise BlobNotFound."""

@@ -74,16 +74,13 @@ class RemovalOperations(Transactions):
         if not 1 <= len(parsed) <= MAX_REFERENCES:
             raise errors.InvalidRequest(reason=f"a removal takes 1 to {MAX_REFERENCES} references")
         wanted = _Wanted(parsed, all_versions, force, reason)
-        earlier = self._earlier_result(Removal)
-        if earlier is not None:
-            return earlier
         if dry_run:
             resolved = self._resolve(wanted, is_cancelled)
             with self._search_snapshot() as snapshot:
                 selected = wanted.select(snapshot)
                 found = _found(snapshot, selected, removals.links_of(snapshot, selected), resolved)
             return msgspec.structs.replace(found, dry_run=True)
-        removed = self._remove_in_tries(wanted, is_cancelled)
+        removed = self._unless_repeated(Removal, lambda: self._remove_in_tries(wanted, is_cancelled))
         self.database.regain_space()
         return removed
 

@@ -237,3 +237,22 @@ def test_a_push_takes_no_more_statements_than_before_removals(memory: OpStoreSer
 def test_too_many_references_are_refused(memory: OpStoreServer) -> None:
     with pytest.raises(errors.InvalidRequest, match="1 to 1000 references"):
         memory.store.remove([f"pca@1.0.{number}" for number in range(1001)])
+
+
+def test_a_removal_that_is_repeated_while_it_looks_for_needs_has_the_same_result(
+    memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = memory.store
+    store.push("pca", b"bytes")
+    bound = store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
+    resolve, results = removal.RemovalOperations._resolve, []
+
+    def overtaken(self: removal.RemovalOperations, wanted: Any, is_cancelled: Any) -> Any:
+        monkeypatch.setattr(removal.RemovalOperations, "_resolve", resolve)
+        results.append(bound.remove("pca@1.0.0"))
+        return resolve(self, wanted, is_cancelled)
+
+    monkeypatch.setattr(removal.RemovalOperations, "_resolve", overtaken)
+    assert bound.remove("pca@1.0.0") == results[0]
+    with pytest.raises(errors.VersionRemoved):
+        store.remove("pca@1.0.0")
