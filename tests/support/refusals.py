@@ -12,6 +12,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.savers import folder_identity
+from opstore_daemon.savers.collection_lock import COLLECT_LOCK
 from opstore_daemon.web.app import HEADERS
 from tests.support import raw_http
 from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN
@@ -34,8 +35,9 @@ class Watch:
         self._before = self.held()
 
     def files(self) -> dict[str, int]:
-        """Return the files of the saver with their sizes, except those of its identity."""
-        found = (path for path in self._folder.rglob("*") if path.is_file() and path.name not in folder_identity.FILES)
+        """Return the files of the saver with their sizes, except those of its identity and the collector's lock."""
+        others = {*folder_identity.FILES, COLLECT_LOCK}
+        found = (path for path in self._folder.rglob("*") if path.is_file() and path.name not in others)
         return {str(path.relative_to(self._folder)): path.stat().st_size for path in found}
 
     def held(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_an_unknown_command_is_answered_with_the_one_to_use(
     assert json.loads(err) == {"error": {"code": "Usage", "message": message, "details": {}, "hint": hint}}
 
 
-OTHERS = "ls list rm delete inspect history get download upload add info remote gc version init"
+OTHERS = "ls list rm delete inspect history get download upload add info remote prune version init"
 
 
 @pytest.mark.parametrize("name", OTHERS.split())
