@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console.backups import document_of, refuse_remote, run, write_document
+from opstore_cli.console.backups import document_of, refuse_remote, run, to_folder, write_document
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import DirectoryType
 from opstore_cli.console.session import Session
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @command("backup")
-@click.argument("folder", metavar="DIR", type=DirectoryType(path_type=Path))
+@click.argument("folder", metavar="DIR", type=DirectoryType(), callback=to_folder)
 @click.option("--check", is_flag=True, help="Read the backup in DIR and report damage; no store is needed.")
 @click.option("--checksum", is_flag=True, help="Also read the blobs that DIR has already, and replace damaged ones.")
 @click.option("--prune", is_flag=True, help="Delete the blobs in DIR that only earlier backups needed.")

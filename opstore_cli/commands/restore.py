@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console.backups import document_of, refuse_remote, run, write_document
+from opstore_cli.console.backups import document_of, refuse_remote, run, to_folder, write_document
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import DirectoryType
 from opstore_cli.console.session import Session
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @command("restore")
-@click.argument("folder", metavar="DIR", type=DirectoryType(path_type=Path))
+@click.argument("folder", metavar="DIR", type=DirectoryType(), callback=to_folder)
 @click.option("--clone", is_flag=True, help="Give the restored store an id of its own, because the original lives on.")
 @click.option("--partial", is_flag=True, help="Restore what is intact of a damaged backup, and list what is not.")
 @click.option("--db", "database", metavar="URL", help="Database (default: a file in OPSTORE_HOME).")

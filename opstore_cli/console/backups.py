@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from opstore_cli.console.daemon_status import daemon_of, reason_of
 from opstore_cli.console.session import Session
@@ -32,6 +35,13 @@ def refuse_remote(session: Session, does: str) -> None:
         advice = f"run it on the machine of that daemon, or {_OVERRIDE[settings.origin]}"
         raise errors.BackupRefused(reason=reason, advice=advice)
     session.out.warn(reason)
+
+
+def to_folder(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
+    """Return the path of DIR. Raises BadParameter for an empty one, which would be the working directory."""
+    if not value:
+        raise click.BadParameter("it is empty, as a variable that is not set")
+    return Path(value)
 
 
 def run(session: Session, command: str, words: Sequence[str], write: "Callable[[Session, Result], None]") -> None:

@@ -76,7 +76,7 @@ class BackupFolder:
                     _refuse(f"directory {real.parent} does not exist", "create it, or choose another directory")
             elif not real.is_dir():
                 _refuse(f"{path} is not a directory")
-            check_apart(real, path, apart_from, "backed up")
+            check_apart(real, path, apart_from, "which is to be backed up")
         return cls(real)
 
     # --- who uses it, and whose it is -----------------------------------------------------------------------------
@@ -89,9 +89,7 @@ class BackupFolder:
         if it has other content, and errors of the folder.
         """
         with files.translated(self.path):
-            if not self.path.exists():
-                os.mkdir(self.path, 0o700)
-                files.sync_names(self.path.parent)
+            files.make_folder(self.path)
             self._check_store(store_id)
             with lock.writing(self.path) as is_locked:
                 self._check_store(store_id)
@@ -201,13 +199,16 @@ class BackupFolder:
                 os.unlink(folder / name)
 
 
-def check_apart(folder: Path, path: Path, places: Sequence[Path], done: str) -> None:
-    """Raise BackupRefused if the folder is in one of the places, or one of them in it; `path` is how it was named."""
+def check_apart(folder: Path, path: Path, places: Sequence[Path], role: str) -> None:
+    """Raise BackupRefused if the folder is in one of the places, or one of them in it.
+
+    `path` is how the user named the folder, and `role` says what the places are.
+    """
     for place in places:
         if _contains(place, folder):
-            _refuse(f"{path} is inside of {place}, which is to be {done}", "choose another directory")
+            _refuse(f"{path} is inside of {place}, {role}", "choose another directory")
         if _contains(folder, place):
-            _refuse(f"{path} contains {place}, which is to be {done}", "choose another directory")
+            _refuse(f"{path} contains {place}, {role}", "choose another directory")
 
 
 def _contains(outer: Path, inner: Path) -> bool:

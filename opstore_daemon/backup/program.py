@@ -74,7 +74,7 @@ def _run(work: Callable[[Report], Result], lines: bool) -> None:
         _print_line(result)
         _raise_problems(result)
     except errors.OpStoreError as error:
-        details = {name: value for name, value in error.details.items() if _is_plain(value)}
+        details = {name: _plain(value) for name, value in error.details.items()}
         _print_line(
             Failed(
                 code=error.code,
@@ -88,8 +88,9 @@ def _run(work: Callable[[Report], Result], lines: bool) -> None:
         sys.exit(error.exit_code)
 
 
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+def _plain(value: object) -> object:
+    """Return the value as JSON can represent it: paths may have bytes that are not UTF-8."""
+    return value if value is None or isinstance(value, bool | int | float) else escape_stray_bytes(str(value))
 
 
 def _raise_problems(result: Result) -> None:

@@ -42,7 +42,7 @@ def restore(
     BackupNotFound, BackupDamaged, BackupTooNew, SchemaTooNew, BackupRefused, and errors of the disks.
     """
     folder, home = BackupFolder.existing(path), RestoredHome(config)
-    check_apart(folder.path, path, home.places, "restored into")
+    check_apart(folder.path, path, home.places, "where it is to be restored")
     with folder.reading():
         manifest = folder.require_manifest()
         database = verified_database(folder, manifest, folder.path / manifest.database.name)

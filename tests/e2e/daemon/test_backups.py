@@ -127,6 +127,12 @@ def test_damage_in_the_store_is_listed_with_exit_code_6(stored: Machine) -> None
         ("backup saved", {}, 4,
          "error: there is no store to back up: /machine/data/opstore.db does not exist\n"
          "hint: set OPSTORE_HOME, or give the --db and the --saver that the daemon was started with\n"),
+        (["backup", ""], {}, 2,
+         "error: DIR: it is empty, as a variable that is not set\nhint: opstore backup --help\n"),
+        (["restore", ""], {}, 2,
+         "error: DIR: it is empty, as a variable that is not set\nhint: opstore restore --help\n"),
+        (["backup", "--check", "no\udcff"], {}, 4,
+         "error: there is no backup in no\\xff: the directory does not exist\n"),
         ("backup --check saved", {}, 4,
          "error: there is no backup in saved: the directory does not exist\n"),
         ("restore /machine", {}, 4,
@@ -136,8 +142,9 @@ def test_damage_in_the_store_is_listed_with_exit_code_6(stored: Machine) -> None
          "hint: set OPSTORE_HOME, or give the --db and the --saver that the daemon was started with\n"),
     ],
 )  # fmt: skip
-def test_what_is_refused(machine: Machine, words: str, env: dict[str, str], code: int, error: str) -> None:
-    assert machine.run(*words.split(), env=env) == (code, "", error)
+def test_what_is_refused(machine: Machine, words: str | list[str], env: dict[str, str], code: int, error: str) -> None:
+    line = words.split() if isinstance(words, str) else words
+    assert machine.run(*map(os.fsencode, line), env=env) == (code, "", error)
     assert not machine.home.exists()
     assert list(machine.cwd.iterdir()) == []
 
