@@ -133,12 +133,19 @@ class Store(
             return b"".join(reader)
 
     def read(self, version: VersionRecord, part: tuple[int, int] | None = None) -> BlobReader:
-        """Open the bytes of the version, or a part of them (BlobReader); raise NotStored or BlobDamaged."""
+        """Open the bytes of the version, or a part of them (BlobReader).
+
+        Raises NotStored, BlobDamaged, and VersionRemoved if the version was removed and collected since it was shown.
+        """
         if version.digest is None or version.size is None:
             raise errors.NotStored(op=version.op, version=version.version)
         digest = Digest.parse(version.digest)
         self._refuse_damaged(digest)
-        return BlobReader(self.saver, digest, version.size, part)
+        try:
+            return BlobReader(self.saver, digest, version.size, part)
+        except errors.BlobDamaged:
+            self.show(f"{version.op}@{version.version}")  # raises VersionRemoved: its bytes may have been collected
+            raise
 
     def _refuse_damaged(self, digest: Digest) -> None:
         """Raise BlobDamaged if the blob is marked: what is in its place, if anything, was found to be wrong."""

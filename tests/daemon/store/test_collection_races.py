@@ -255,6 +255,16 @@ def test_a_pull_that_has_begun_ends_with_all_bytes_although_they_are_collected(s
         assert start + b"".join(reader) == data
 
 
+def test_a_pull_whose_version_is_removed_and_collected_before_it_begins_says_so(server: OpStoreServer) -> None:
+    server.store.push("pca", b"bytes")
+    found = server.store.show("pca")
+    remove(server, "pca")
+    collect(server)
+    for part in (None, (0, 2)):
+        with pytest.raises(errors.VersionRemoved):
+            server.store.read(found, part)
+
+
 # --- each other, readers and the end --------------------------------------------------------------------------------
 
 
