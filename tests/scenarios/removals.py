@@ -369,5 +369,12 @@ def runs_with_a_removed_version_stay(scene: Scene) -> None:
     store.remove("pca@1.0.0", force=True)
     assert store.run(run.position) == run
     assert store.runs("churn") == [run] == store.runs(version="pca@1.0.0")
+    store.tag("pca@1.0.1", "best")
+    store.remove_pipeline("churn")
+    store.remove("pca", all_versions=True, force=True)
+    assert store.runs("churn") == [run] == store.runs(version="pca@1.0.0")
+    assert [tag.version for tag in store.tags("pca", history=True)] == [None, "1.0.1"]
+    assert {link.state for link in store.links("pca", history=True)} == {"revoked", "valid"}
+    store.register_pipeline("churn", ["pca", "forest"])
     with pytest.raises(errors.VersionRemoved):
         store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0"))

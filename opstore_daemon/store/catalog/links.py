@@ -241,9 +241,9 @@ class Filter:
         elif snapshot.position is not None:
             yield Link.position <= snapshot.position
         if self.upstream is not None:
-            yield Link.upstream_id == ops.get(snapshot, self.upstream).id
+            yield Link.upstream_id == ops.get_id(snapshot, self.upstream, history=self.history)
         if self.downstream is not None:
-            yield Link.downstream_id == ops.get(snapshot, self.downstream).id
+            yield Link.downstream_id == ops.get_id(snapshot, self.downstream, history=self.history)
 
     def sides(self, snapshot: Snapshot) -> list[ColumnElement[bool]]:
         """Return a condition for each side of a link that `op` may be on; raise OpNotFound.
@@ -252,8 +252,8 @@ class Filter:
         """
         if self.op is None:
             return [true()]
-        op = ops.get(snapshot, self.op)
-        return [Link.upstream_id == op.id, Link.downstream_id == op.id]
+        op_id = ops.get_id(snapshot, self.op, history=self.history)
+        return [Link.upstream_id == op_id, Link.downstream_id == op_id]
 
 
 def records(snapshot: Snapshot, filter_: Filter, below: int | None, limit: int) -> list[LinkRecord]:

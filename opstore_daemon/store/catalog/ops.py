@@ -61,6 +61,12 @@ def find_any(snapshot: Snapshot, name: OpName) -> int | None:
     return None if row is None else row.id
 
 
+def get_id(snapshot: Snapshot, name: OpName, *, history: bool) -> int:
+    """Return the id of the op of that name; with `history` also of one that is removed. Raises OpNotFound."""
+    known = find_any(snapshot, name) if history else None
+    return get(snapshot, name).id if known is None else known
+
+
 def _find(snapshot: Snapshot, name: OpName) -> Any:
     return snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
 

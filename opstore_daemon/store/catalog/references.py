@@ -57,9 +57,9 @@ def find_id(snapshot: Snapshot, reference: Reference) -> int:
     """
     try:
         return find_version(snapshot, reference).id
-    except errors.VersionRemoved:
-        op_id = ops.get(snapshot, reference.op).id
-        found = removed.find_selected(snapshot, reference.op, op_id, reference.selector)
+    except (errors.VersionRemoved, errors.OpNotFound):
+        op_id = ops.find_any(snapshot, reference.op)
+        found = None if op_id is None else removed.find_selected(snapshot, reference.op, op_id, reference.selector)
         if found is None:
             raise
         return found.id

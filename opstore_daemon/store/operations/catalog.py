@@ -127,7 +127,7 @@ class CatalogOperations(Transactions):
         """Return a page of tags: at most `limit` tags after the cursor."""
         name = None if op is None else OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
-            op_id = None if name is None else ops.get(snapshot, name).id
+            op_id = None if name is None else ops.get_id(snapshot, name, history=history)
             page = tags.records(snapshot, op_id, tags.parse_cursor(cursor), limit, history=history)
         return Tags(tags=tuple(page), next_cursor=next_cursor(page, limit, tags.cursor_of))
 
