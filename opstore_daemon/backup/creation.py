@@ -15,6 +15,7 @@ from opstore_daemon.backup import blobs, checksums, database_copy, files, manife
 from opstore_daemon.backup.blobs import Copied
 from opstore_daemon.backup.database_copy import Facts
 from opstore_daemon.backup.folder import BackupFolder
+from opstore_daemon.backup.lineage import check_later
 from opstore_daemon.backup.manifest import DatabaseCopy, Manifest, MissingBlob
 from opstore_daemon.backup.reporting import Report, Step
 from opstore_daemon.backup.source import Source
@@ -30,13 +31,14 @@ def back_up(config: Config, path: Path, report: Report, *, checksum: bool = Fals
 
     `checksum`: read the blobs that the folder has already, too, and copy damaged ones again; `prune`: delete the blobs
     that this backup does not need. Blobs that are damaged or missing in the store are reported, and the rest is backed
-    up. Raises BackupRefused, and errors of the store and of the folder.
+    up. Raises BackupRefused, BackupDiverged, and errors of the store and of the folder.
     """
     source = Source(config)
     folder = BackupFolder.to_write(path, source.places)
     with source.collection_held(), ExitStack() as held:
         with source.snapshot() as (connection, found):
             is_locked = held.enter_context(folder.claimed(found.store_id))
+            check_later(folder, connection, found)
             database = _copy_database(connection, found, source.database, folder, report)
         # The snapshot has ended, so that the daemon can empty its WAL again.
         copied = blobs.copy(source.saver, folder.path / database.name, folder, report, checksum=checksum)

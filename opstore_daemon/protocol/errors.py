@@ -22,7 +22,7 @@
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
     │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
     │                                  SubversionsRemoved  StillNeeded  OpHasVersions  OpInPipeline
-    │                                  BackupInUse  BackupOfOtherStore  HomeNotEmpty
+    │                                  BackupInUse  BackupOfOtherStore  BackupDiverged  HomeNotEmpty
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse  BackupDamaged  BackupIncomplete
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -751,6 +751,11 @@ class BackupInUse(Conflict):
 class BackupOfOtherStore(Conflict):
     message = "{folder} has a backup of the store {found}, not of the store {store}"
     hint = "give each store a backup folder of its own"
+
+
+class BackupDiverged(Conflict):
+    message = "the backup in {folder} has what the store does not have: {reason}"
+    hint = "keep that backup, in case the store is an older copy, and choose another directory"
 
 
 class HomeNotEmpty(Conflict):

@@ -225,6 +225,43 @@ def test_the_folder_of_another_store_is_refused(home: Home, folder: Path, tmp_pa
     assert everything_in(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("pushed_since", "reason"),
+    [
+        ((), "it ends at position 8 of the journal, and the store at 6"),
+        ((b"another five", b"another six"), "position 8 of the journal, where it ends, is another entry in the store"),
+    ],
+)
+def test_a_store_does_not_replace_the_backup_of_a_later_or_another_state(
+    home: Home, folder: Path, tmp_path: Path, empty: Home, pushed_since: tuple[bytes, ...], reason: str
+) -> None:
+    home.back_up(tmp_path / "older")
+    home.push(b"five", b"six")
+    home.back_up(folder)
+    before = everything_in(folder)
+    empty.restore(tmp_path / "older")
+    if pushed_since:
+        empty.push(*pushed_since)
+    with pytest.raises(errors.BackupDiverged, match=reason):
+        empty.back_up(folder, prune=True)
+    assert everything_in(folder) == before
+    assert empty.back_up(tmp_path / "older", prune=True).missing == (), "it goes on from this one"
+    assert home.back_up(folder).missing == ()
+
+
+@pytest.mark.parametrize("damaged", ["manifest", "database", "no database"])
+def test_a_backup_that_can_not_be_read_is_replaced(home: Home, folder: Path, damaged: str) -> None:
+    made = home.back_up(folder)
+    path = folder / ("manifest.json" if damaged == "manifest" else made.database)
+    if damaged == "no database":
+        path.unlink()
+    else:
+        path.write_bytes(b"damaged")
+    home.push(b"five")
+    home.back_up(folder)
+    assert home.check(folder).intact
+
+
 def test_a_folder_with_other_files_is_refused(home: Home, folder: Path) -> None:
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
