@@ -84,9 +84,12 @@ def _repair(page: Page, digest: Digest, problem: Problem) -> tuple[bool, bool]:
 
     def work(connection: Connection) -> bool:
         nonlocal moved
-        if not is_referenced(connection, digest) or not _is_unchanged(page.saver, digest, problem):
+        if not is_referenced(connection, digest):
             return False
-        moved = problem.state is not None and page.saver.quarantine(digest, problem.state)
+        if not moved:  # else a full disk refused to mark it, and this is the second attempt
+            if not _is_unchanged(page.saver, digest, problem):
+                return False
+            moved = problem.state is not None and page.saver.quarantine(digest, problem.state)
         page.damage.add(connection, digest, Mark(problem.observed, page.now()))
         return True
 

@@ -183,3 +183,17 @@ def test_what_changes_while_it_is_checked_is_no_finding(
     assert report.findings == ()
     assert report.blobs > 10
     assert client.fsck(read_data=True)
+
+
+def test_a_page_that_comes_again_is_refused(
+    client: OpStoreClient, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = server.store.fsck_page
+    pages = iter(range(5))  # then the server would end
+
+    def repeat(_store: object, cursor: str | None, *arguments: Any) -> object:
+        return asked("database" if cursor == "journal" and next(pages, None) is not None else cursor, *arguments)
+
+    monkeypatch.setattr(type(server.store), "fsck_page", repeat)
+    with pytest.raises(errors.UnexpectedResponse, match="the cursor 'journal'"):
+        client.fsck()

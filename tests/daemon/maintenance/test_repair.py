@@ -1,6 +1,8 @@
 """Marks of damaged blobs: what they refuse, and what heals a blob and deletes its mark."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +14,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.operations.ingest import LOCAL
 from opstore_daemon.store.reports.folder import folder_listing
+from tests.daemon.page.stores import folder_bytes
 from tests.support.damage import DAMAGES, blob_path
 from tests.support.new_version import new_version
 from tests.support.statements import counted
@@ -130,3 +133,35 @@ def test_a_page_lists_no_entries_of_a_damaged_folder(
     assert listing is not None
     assert (listing.entries, listing.is_whole) == ([], False)
     assert listing.problem
+
+
+def test_a_blob_that_was_moved_is_marked_by_the_second_attempt(
+    server: OpStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk refuses the first commit, for the reserve to be given up."""
+    server.store.push("pca", DATA)
+    path = blob_path(tmp_path / "blobs", DIGEST)
+    DAMAGES["a bit"](path, path)
+    write = server.db.write_freeing
+
+    def refuse_once(work: Any) -> Any:
+        with suppress(ZeroDivisionError), server.db.write() as connection:
+            work(connection)
+            raise ZeroDivisionError
+        return write(work)
+
+    monkeypatch.setattr(server.db, "write_freeing", refuse_once)
+    (finding,) = server.store.fsck(read_data=True, repair=True)
+    assert (finding.marked, marks(server), path.exists()) == (True, 1, False)
+
+
+def test_a_marked_folder_is_not_listed_even_if_something_is_in_its_place(server: OpStoreServer, tmp_path: Path) -> None:
+    data = folder_bytes(("vocab.txt", b"a"))
+    server.store.push("tokenizer", data, format="folder")
+    path = blob_path(tmp_path / "blobs", digest_of(data))
+    path.unlink()
+    server.store.fsck(repair=True)
+    path.write_bytes(data)
+    listing = folder_listing(server.store.saver, server.store.show("tokenizer"))
+    assert listing is not None
+    assert (listing.entries, listing.problem) == ([], "its bytes are damaged: it is gone")
