@@ -13,9 +13,11 @@ from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import Settings
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
-from tests.support.daemon import Daemon, killed_at_the_end, run
+from tests.support.daemon import Daemon, environment, killed_at_the_end, run
 from tests.support.damaged_blobs import path_of
+from tests.support.machines import PROGRAM
 from tests.support.small_disk import MIB, MountedDisk, mounted
+from tests.support.waiting import WITHIN
 
 FULL = errors.StorageFull.exit_code
 STATES = ["running", "stopped", "killed"]
@@ -147,3 +149,34 @@ def test_a_daemon_whose_disk_became_read_only_checks_and_reads(scene: Scene) -> 
         assert not repaired.clean
         assert damaged.read_bytes() == b"damaged"
     assert scene.daemon.ask("GET", routes.HEALTH)[0] == 200
+
+
+# The exit codes on a full and on a read-only disk; without a daemon, a command starts one.
+COMMANDS = {
+    "fsck --read-data": (0, 0),
+    "remove pca@1.0.0 --dry-run": (0, 0),
+    "remove pca@1.0.0": (0, None),  # a daemon that has its database open may still write it
+    "gc --grace 0s --purge": (0, 9),
+    "gc --dry-run": (0, 0),
+    "fsck --repair": (0, 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["running", "stopped"])
+@pytest.mark.parametrize("disk_is", ["full", "read-only"])
+def test_the_commands_exit_0_or_9_and_say_why(scene: Scene, disk_is: str, state: str) -> None:
+    scene.end(state)
+    scene.disk.fill() if disk_is == "full" else scene.make_read_only()
+    (scene.folder / "user").mkdir()
+    environ = environment(scene.home, HOME=str(scene.folder / "user"))
+    for words, codes in COMMANDS.items():
+        expected = codes[disk_is != "full"]
+        if (disk_is, state) == ("read-only", "stopped"):
+            expected = errors.StorageFailed.exit_code
+        command = [*scene.disk.enter, *PROGRAM, *words.split()]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=WITHIN)
+        assert done.returncode == expected or expected is None, (words, done.stderr)
+        assert "Traceback" not in done.stderr
+        if done.returncode:
+            assert "Read-only file system" in done.stderr, words

@@ -30,6 +30,9 @@ COMMANDS = [
     "db current",
     "backup elsewhere",
     "restore elsewhere",
+    "remove pca@1.0.0",
+    "gc",
+    "fsck",
 ]
 # In the fast tests one of each kind: with a client, without one, and those that are the daemon's program.
 FAST = {"push pca blob", "status", "start", "open --print", "db upgrade"}
