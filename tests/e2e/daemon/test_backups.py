@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from opstore_daemon.protocol._version import __version__
 from tests.support.machines import Machine
+from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -31,12 +33,12 @@ def stored(machine: Machine) -> Machine:
     return machine
 
 
-BACKED_UP = """\
+BACKED_UP = f"""\
 folder\t/machine/work/saved
 store_id\tSTORE
 position\t3
-schema\t0011
-release\t0.1.0
+schema\t{HEAD}
+release\t{__version__}
 created_at\tTIME
 ops\t2
 versions\t2
