@@ -33,7 +33,7 @@ def home_errors(home: Path) -> Iterator[None]:
         if full_disk.is_full(error):
             words = full_disk.reason(error, home)
             raise errors.StorageFull(reason=f"{path} can't be written: {words}") from error
-        if error.errno in (errno.EIO, errno.EROFS):
+        if error.errno in (errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE):
             raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from error
         reason = f"{path} can't be used: {errors.reason(error)}"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason) from error

@@ -130,7 +130,9 @@ class FileSaver(BaseSaver):
                 os.utime(target)
 
     def trashed(self) -> Iterator[Trashed]:
-        for name in _names(self._trash, _BLOB, _is_file, "listing the trash") if self._trash.exists() else ():
+        with translated("listing the trash"):
+            is_there = self._trash.exists()
+        for name in _names(self._trash, _BLOB, _is_file, "listing the trash") if is_there else ():
             with translated("looking at the trash"), suppress(FileNotFoundError):
                 found = os.lstat(self._trash / name)
                 yield Trashed(Digest(PREFIX + name), found.st_size, found.st_mtime)

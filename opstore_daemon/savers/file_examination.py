@@ -98,7 +98,7 @@ class FolderExamination:
 
     def _blobs(self, part: str) -> Iterator[Digest | Irregularity]:
         folder = self._root / "blobs" / part
-        with suppress(FileNotFoundError):
+        with translated("looking at the store's folders"), suppress(FileNotFoundError):
             if not stat.S_ISDIR(os.lstat(folder).st_mode):
                 return  # found among the folders
         for entry in _entries(folder):
@@ -109,8 +109,10 @@ class FolderExamination:
                 yield from self._foreign(entry)
 
     def _foreign(self, entry: "os.DirEntry[str]") -> Iterator[Irregularity]:
-        with suppress(FileNotFoundError):  # gone meanwhile
+        found = None
+        with translated("looking at the storage"), suppress(FileNotFoundError):  # gone meanwhile
             found = os.lstat(entry.path)
+        if found is not None:
             yield Irregularity("foreign", entry.path, f"{_kind(found)} that is not the store's", _LOOK)
 
     def _leftover(self, entry: "os.DirEntry[str]", why: str) -> Iterator[Irregularity]:

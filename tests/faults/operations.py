@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from opstore_daemon import OpStoreServer, config, daemon
 from opstore_daemon.backup import files, verification
 from opstore_daemon.backup.creation import back_up
 from opstore_daemon.backup.folder import BackupFolder
 from opstore_daemon.backup.restoration import restore
-from opstore_daemon.metadata.tables import Upload
+from opstore_daemon.metadata.tables import DamagedBlob, Upload
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.restore_marker import MARKER
 from opstore_daemon.savers import FileSaver
@@ -51,7 +51,9 @@ def settings(root: Path) -> config.Config:
 
 
 def versions(server: OpStoreServer) -> Any:
-    """Return all versions with their tags, after a pull of those that have bytes."""
+    """Return all versions with their tags, after a check of the whole store and a pull of each that has bytes."""
+    findings = server.store.fsck(read_data=True).findings
+    assert not findings, findings
     found = [version for op in server.store.ops() for version in server.store.versions(op.name).versions]
     for version in found:
         if version.digest is not None:
@@ -206,6 +208,40 @@ def _blobs(server: OpStoreServer) -> Any:
     return [versions(server), sorted(server.store.saver), [each.digest for each in server.store.saver.trashed()]]
 
 
+# --- fsck -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Repair(OnOpenStore):
+    """A check that finds and marks a damaged and a missing blob, and pushes that heal them."""
+
+    def check(self, root: Path) -> None:
+        claims.check(root / STORE, may_lack=DAMAGED)
+
+
+DAMAGED = (b"pca", b"forest")  # the bytes of versions of `_some_ops`
+
+
+def _damaged(client: InProcessClient, root: Path) -> None:
+    _some_ops(client, root)
+    pca, forest = (root / STORE / "blobs" / "blobs" / digest[:2] / digest for digest in map(claims.hex_of, DAMAGED))
+    pca.chmod(0o600)
+    pca.write_bytes(b"PCA")
+    forest.unlink()
+
+
+def _repair(client: InProcessClient, _root: Path) -> str:
+    client.fsck(read_data=True, repair=True)
+    client.push("pca", DAMAGED[0])
+    client.push("forest", DAMAGED[1])
+    return "healed"
+
+
+def _marks(server: OpStoreServer) -> Any:
+    with server.db.read() as connection:
+        return [versions(server), connection.execute(select(DamagedBlob.digest)).scalars().all()]
+
+
 # --- upgrade ----------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +335,7 @@ OPERATIONS: dict[str, Operation] = {
     "push folder": _push(lambda root: root / "folder"),
     "remove": OnOpenStore(_removable, _remove, calls=(40, 20)),
     "gc": OnOpenStore(_collectable, _collect, calls=(18, 10), state=_blobs, once_open=_expired_upload),
+    "fsck --repair": Repair(_damaged, _repair, calls=(30, 15), state=_marks),
     "upgrade": OnFiles(_older, _upgrade, calls=(80, 40)),
     "backup": Backup(_backed_up, _back_up, calls=(20, 10)),
     "restore": Restore(_lost, _restore, calls=(20, 10)),

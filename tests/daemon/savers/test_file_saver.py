@@ -2,9 +2,11 @@
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -355,3 +357,24 @@ def test_a_full_disk_leaves_a_blob_that_it_cannot_move_to_the_trash(
     with pytest.raises(errors.StorageFull, match="while moving a blob to the trash"):
         saver.trash(DIGEST)
     assert (get(saver), list(saver.trashed())) == (DATA, [])
+
+
+@pytest.mark.parametrize("name", ["ab", "foreign", "trash"])
+def test_a_folder_that_can_not_be_looked_at_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    saver = FileSaver(tmp_path)
+    (tmp_path / "foreign").touch()
+
+    def failing(look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def fail(path: object, *args: Any, **kwargs: Any) -> os.stat_result:
+            if os.path.basename(str(path)) == name:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return look(path, *args, **kwargs)
+
+        return fail
+
+    for call in ("stat", "lstat"):
+        monkeypatch.setattr(os, call, failing(getattr(os, call)))
+    with pytest.raises(errors.StorageFailed, match="Input/output error while l"):
+        list(saver.trashed() if name == "trash" else saver.survey("ab" if name == "ab" else "."))
