@@ -30,7 +30,7 @@ def _check_ops(page: Page, connection: Connection, op_id: int, after: int) -> st
     left = VERSIONS
     ops = _ops(OPS, op_id=op_id).run(connection).all()
     for id_, name, last_sequence in ops:
-        rows = _versions(left, op_id=id_, after=after if id_ == op_id else 0).run(connection).all()
+        rows = _versions(op_id=id_, after=after if id_ == op_id else 0, limit=left).run(connection).all()
         begin = after if id_ == op_id else 0
         end = rows[-1].sequence if len(rows) == left else max(last_sequence, *(row.sequence for row in rows), 0)
         _check_sequences(page, name, {row.sequence for row in rows}, begin, end, last_sequence)
@@ -81,7 +81,7 @@ def _ops(limit: int, *, op_id: int) -> Executable:
 
 
 @prepared
-def _versions(limit: int, *, op_id: int, after: int) -> Executable:
+def _versions(*, op_id: int, after: int, limit: int) -> Executable:
     columns = (
         Version.sequence,
         Version.major_number,

@@ -64,6 +64,18 @@ def test_a_store_is_clean(filled: OpStoreServer) -> None:
     assert repr(report) == "<FsckReport clean, 3 blobs>"
 
 
+def test_a_statement_is_built_once_however_many_versions_the_ops_have(
+    filled: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.store.fsck()
+    # Each is kept for the next check: built for each number of versions, they took hundreds of MiB.
+    monkeypatch.setattr(version_checks, "_first", None)
+    for number in range(3):
+        for op in ("pca", "scaler"):
+            filled.store.push(op, b"%d" % number)
+        assert filled.store.fsck().clean
+
+
 def test_a_store_in_memory_is_clean(memory_server: OpStoreServer) -> None:
     fill(memory_server)
     report = memory_server.store.fsck(read_data=True)
