@@ -9,6 +9,7 @@ A collected blob is renamed to the saver's trash, and deleted for good days late
 garbage where it was or in the trash, for the next collection.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,7 @@ class Collectable:
         """`now` returns the time in microseconds since the epoch; `owns_blobs`: the blobs belong to this database."""
         self.database, self.saver, self.uploads, self.publications = database, saver, uploads, publications
         self.now, self._owns_blobs = now, owns_blobs
+        self._exclusive = threading.Lock()
 
     def check_ownership(self) -> None:
         """Raise CollectionRefused if the blobs may be those of another database, and Unavailable."""
@@ -50,13 +52,24 @@ class Collectable:
         elif self.saver.carries_id and self.saver.store_id() != self.database.store_id():
             raise errors.CollectionRefused(reason=f"{place} does not carry the id of this store")
 
+    def check_readers(self) -> None:
+        """Raise CollectionHeld if somebody relies on all blobs."""
+        with self._locked():
+            pass
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # The threads of this process wait for each other: they are no readers, which the collection lock would report.
+        with self._exclusive, self.saver.collection_lock.exclusive():
+            yield
+
     @contextmanager
     def alone(self) -> Iterator[Connection]:
         """Read while no push and no reader of all blobs can begin to rely on a blob that nobody refers to.
 
         Raises CollectionHeld, and what `check` raises.
         """
-        with self.saver.collection_lock.exclusive(), self.database.read_between_writes() as connection:
+        with self._locked(), self.database.read_between_writes() as connection:
             self.check(connection)
             yield connection
 

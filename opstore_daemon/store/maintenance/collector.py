@@ -29,8 +29,7 @@ class Collector:
         if dry_run:
             self._reads.enter(lambda: check_client(is_cancelled))
         else:
-            with self._collectable.saver.collection_lock.exclusive():  # raises now, before anything is done
-                pass
+            self._collectable.check_readers()  # raises now, before anything is done
             if not self._running.acquire(blocking=False):
                 raise errors.CollectionHeld(reason=ANOTHER)
         return RunningCollection(

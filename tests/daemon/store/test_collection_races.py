@@ -278,6 +278,39 @@ def test_one_collection_runs_at_a_time(server: OpStoreServer) -> None:
     assert collect(server).garbage == 1
 
 
+@pytest.mark.parametrize("beside", ["cleaning up after a refused push", "another collection"])
+def test_a_collection_does_not_take_another_thread_of_the_daemon_for_a_backup(
+    server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, beside: str
+) -> None:
+    orphan(server, b"garbage")
+    results: list[object] = []
+
+    def collecting() -> None:
+        try:
+            results.append(collect(server).problems)
+        except errors.CollectionHeld as error:
+            results.append(error.text)
+
+    second = threading.Thread(target=collecting)
+
+    def meanwhile() -> None:
+        """Collect while this thread holds the collection lock."""
+        second.start()
+        second.join(0.2)  # it waits for the lock, or has failed by then
+
+    with closing(server.store.start_collection(0, purge=True, dry_run=False)) as running:
+        if beside == "another collection":
+            before(monkeypatch, server.store.saver, "trash", meanwhile)
+            for _ in running:
+                pass
+        else:
+            running.close()
+            with server.store.collector._collectable.alone():
+                meanwhile()
+    second.join()
+    assert results == [f"nothing is collected now: {ANOTHER}" if beside == "another collection" else ()]
+
+
 def test_nothing_is_collected_while_somebody_reads_all_blobs(server: OpStoreServer) -> None:
     digest = orphan(server)
     with server.store.saver.collection_lock.shared():
