@@ -73,33 +73,33 @@ CREATE TABLE journal (
 	CONSTRAINT fk_journal_op_id FOREIGN KEY(op_id) REFERENCES op (id)
 );
 INSERT INTO "journal" VALUES(1,1767229200000000,'version','ann@laptop',1);
-INSERT INTO "journal" VALUES(2,1767229200000000,'version','ann@laptop',2);
-INSERT INTO "journal" VALUES(3,1767229200000000,'link','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(2,1767229200000001,'version','ann@laptop',2);
+INSERT INTO "journal" VALUES(3,1767229200000001,'link','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(4,1767232800000000,'version','ann@laptop',1);
 INSERT INTO "journal" VALUES(5,1767232800000000,'link','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(6,1767232800000000,'tag','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(7,1767232800000000,'version','ann@laptop',3);
+INSERT INTO "journal" VALUES(7,1767232800000001,'version','ann@laptop',3);
 INSERT INTO "journal" VALUES(8,1767236400000000,'link','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(9,1767236400000000,'link','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(10,1767236400000000,'link','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(11,1767236400000000,'link','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(9,1767236400000001,'link','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(10,1767236400000002,'link','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(11,1767236400000003,'link','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(12,1767240000000000,'tag','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(13,1767240000000000,'tag','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(14,1767240000000000,'tag','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(13,1767240000000001,'tag','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(14,1767240000000002,'tag','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(15,1767243600000000,'yank','ann@laptop',1);
-INSERT INTO "journal" VALUES(16,1767243600000000,'yank','ann@laptop',2);
-INSERT INTO "journal" VALUES(17,1767243600000000,'yank','ann@laptop',2);
-INSERT INTO "journal" VALUES(18,1767243600000000,'pipeline','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(19,1767243600000000,'pipeline','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(20,1767243600000000,'pipeline','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(16,1767243600000001,'yank','ann@laptop',2);
+INSERT INTO "journal" VALUES(17,1767243600000002,'yank','ann@laptop',2);
+INSERT INTO "journal" VALUES(18,1767243600000003,'pipeline','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(19,1767243600000004,'pipeline','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(20,1767243600000005,'pipeline','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(21,1767247200000000,'level','ann@laptop',1);
 INSERT INTO "journal" VALUES(22,1767247200000000,'level','ann@laptop',1);
-INSERT INTO "journal" VALUES(23,1767247200000000,'version','ann@laptop',1);
-INSERT INTO "journal" VALUES(24,1767247200000000,'version','ann@laptop',2);
+INSERT INTO "journal" VALUES(23,1767247200000001,'version','ann@laptop',1);
+INSERT INTO "journal" VALUES(24,1767247200000002,'version','ann@laptop',2);
 INSERT INTO "journal" VALUES(25,1767250800000000,'run','ann@laptop',NULL);
 INSERT INTO "journal" VALUES(26,1767250800000000,'link','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(27,1767250800000000,'run','ann@laptop',NULL);
-INSERT INTO "journal" VALUES(28,1767250800000000,'bisection','ann@laptop',1);
+INSERT INTO "journal" VALUES(27,1767250800000001,'run','ann@laptop',NULL);
+INSERT INTO "journal" VALUES(28,1767250800000002,'bisection','ann@laptop',1);
 CREATE TABLE label (
 	version_id INTEGER NOT NULL, 
 	"key" VARCHAR(128) NOT NULL, 
@@ -197,8 +197,8 @@ CREATE TABLE pipeline (
 	CONSTRAINT fk_pipeline_position FOREIGN KEY(position) REFERENCES journal (position), 
 	CONSTRAINT fk_pipeline_until FOREIGN KEY(until) REFERENCES journal (position)
 );
-INSERT INTO "pipeline" VALUES(1,'churn',1767243600000000,18,NULL);
-INSERT INTO "pipeline" VALUES(2,'old',1767243600000000,19,20);
+INSERT INTO "pipeline" VALUES(1,'churn',1767243600000003,18,NULL);
+INSERT INTO "pipeline" VALUES(2,'old',1767243600000004,19,20);
 CREATE TABLE pipeline_edge (
 	pipeline_id INTEGER NOT NULL, 
 	upstream_id INTEGER NOT NULL, 
@@ -286,7 +286,7 @@ CREATE TABLE store (
 	CONSTRAINT ck_store_one CHECK (one = 1), 
 	CONSTRAINT ck_store_id CHECK (length(id) = 32)
 );
-INSERT INTO "store" VALUES(1,'28803e21549744d18a4d7afbbfd97c18',1796048317835947,'0.1.0');
+INSERT INTO "store" VALUES(1,'18d593e05e4444849181f52e43537a92',1796054073064467,'0.1.0');
 CREATE TABLE tag (
 	position INTEGER NOT NULL, 
 	op_id INTEGER NOT NULL, 
@@ -312,7 +312,7 @@ CREATE TABLE upload (
 	touched_at BIGINT NOT NULL, 
 	CONSTRAINT pk_upload PRIMARY KEY (id)
 );
-INSERT INTO "upload" VALUES('b361587429f54ed79d3fc68f4649d4e9','local',8,1767250800000000);
+INSERT INTO "upload" VALUES('661e1098d7c64f22aff9c4d12a79dcf5','local',8,1767250800000000);
 CREATE TABLE version (
 	id INTEGER NOT NULL, 
 	op_id INTEGER NOT NULL, 
@@ -352,10 +352,10 @@ CREATE TABLE version (
 	CONSTRAINT fk_version_removed_position FOREIGN KEY(removed_position) REFERENCES journal (position)
 );
 INSERT INTO "version" VALUES(1,1,1,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e1b3273e471d138c917baa58491626022bd0c0e0df22bfa9925124c6f701e628',1,0,0,'sha256:6abc3dd50b96a23b427cbde553424e8ae4c143930c3aa940c3f8370991523f72',7,1,1,1767229200000000,'the first',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "version" VALUES(2,2,1,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','0084fd9ec465a11c152362b2170733bbfac2d25d00f7f6b77b9c07ddf87e77ca',1,0,0,'sha256:250cfe6e82164f152912106468f2e3bb1ad03132aba85852ac2a3625d0533c10',10,2,2,1767229200000000,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "version" VALUES(2,2,1,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','0084fd9ec465a11c152362b2170733bbfac2d25d00f7f6b77b9c07ddf87e77ca',1,0,0,'sha256:250cfe6e82164f152912106468f2e3bb1ad03132aba85852ac2a3625d0533c10',10,2,2,1767229200000001,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "version" VALUES(3,1,2,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','c00d76240512ca8b2c551c6a5a81bbd4be136444e3176482ccd9b71683dcb0ce','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',1,1,0,'sha256:b7819902ceb1b17a374b05529018a01674f34f1f955199fd191f143e7fc86efc',7,4,4,1767232800000000,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "version" VALUES(4,3,1,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','033121135ea96bf640a442993f527f26ab8d1853ce1d8bffef1c320413c651d4','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',1,0,0,NULL,NULL,7,NULL,1767232800000000,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "version" VALUES(5,2,2,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','7d8f72a38c712564f078720c250ca847bac2804f1865d76486046c5cbb65e5a5',1,0,1,'sha256:ed68e4260a3422dd4fbbd17dc25f586e11082d9c49c1f8413e853538654e7916',10,24,24,1767247200000000,NULL,NULL,NULL,NULL,NULL,NULL,'forest.joblib',1,NULL);
+INSERT INTO "version" VALUES(4,3,1,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','033121135ea96bf640a442993f527f26ab8d1853ce1d8bffef1c320413c651d4','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',1,0,0,NULL,NULL,7,NULL,1767232800000001,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "version" VALUES(5,2,2,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855','7d8f72a38c712564f078720c250ca847bac2804f1865d76486046c5cbb65e5a5',1,0,1,'sha256:ed68e4260a3422dd4fbbd17dc25f586e11082d9c49c1f8413e853538654e7916',10,24,24,1767247200000002,NULL,NULL,NULL,NULL,NULL,NULL,'forest.joblib',1,NULL);
 CREATE TABLE yank (
 	position INTEGER NOT NULL, 
 	version_id INTEGER NOT NULL, 
@@ -375,41 +375,41 @@ INSERT INTO "yank" VALUES(16,2,1,'by mistake',17);
 INSERT INTO "yank" VALUES(17,2,0,NULL,NULL);
 CREATE INDEX ix_upload_touched_at ON upload (touched_at);
 CREATE INDEX ix_answer_at ON answer (at);
-CREATE INDEX ix_journal_op ON journal (op_id, position) WHERE op_id IS NOT NULL;
 CREATE INDEX ix_journal_at ON journal (at);
+CREATE INDEX ix_journal_op ON journal (op_id, position) WHERE op_id IS NOT NULL;
+CREATE INDEX ix_version_op_id_position ON version (op_id, position);
+CREATE INDEX ix_version_registered_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NULL;
+CREATE INDEX ix_version_stored_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NOT NULL;
 CREATE INDEX ix_version_removed ON version (op_id, removed_position) WHERE removed_position IS NOT NULL;
 CREATE INDEX ix_version_op_id_digest_sequence ON version (op_id, digest, sequence);
-CREATE INDEX ix_version_registered_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NULL;
 CREATE INDEX ix_version_stored_major ON version (op_id, major_number, sequence) WHERE digest IS NOT NULL;
 CREATE INDEX ix_version_registered_major ON version (op_id, major_number, sequence) WHERE digest IS NULL;
 CREATE INDEX ix_version_digest ON version (digest);
 CREATE INDEX ix_version_stored ON version (op_id, sequence) WHERE digest IS NOT NULL;
 CREATE INDEX ix_version_sample ON version (sample) WHERE sample IS NOT NULL;
-CREATE INDEX ix_version_stored_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NOT NULL;
-CREATE INDEX ix_version_op_id_position ON version (op_id, position);
-CREATE UNIQUE INDEX uq_description_in_force ON description (op_id) WHERE until IS NULL;
 CREATE INDEX ix_description_op_id_position ON description (op_id, position);
+CREATE UNIQUE INDEX uq_description_in_force ON description (op_id) WHERE until IS NULL;
 CREATE INDEX ix_level_op_id_position ON level (op_id, position);
-CREATE INDEX ix_pipeline_name ON pipeline (name);
 CREATE UNIQUE INDEX uq_pipeline_in_force ON pipeline (name) WHERE until IS NULL;
-CREATE INDEX ix_run_set_digest_position ON run (set_digest, position);
+CREATE INDEX ix_pipeline_name ON pipeline (name);
 CREATE INDEX ix_run_pipeline_position ON run (pipeline, position);
 CREATE INDEX ix_run_command_digest_position ON run (command_digest, position);
-CREATE UNIQUE INDEX uq_label_in_force ON label (version_id, "key") WHERE until IS NULL;
+CREATE INDEX ix_run_set_digest_position ON run (set_digest, position);
 CREATE INDEX ix_label_until ON label (until) WHERE until IS NOT NULL;
 CREATE INDEX ix_label_position ON label (position);
-CREATE UNIQUE INDEX uq_message_in_force ON message (version_id) WHERE until IS NULL;
+CREATE UNIQUE INDEX uq_label_in_force ON label (version_id, "key") WHERE until IS NULL;
 CREATE INDEX ix_message_version_id_position ON message (version_id, position);
+CREATE UNIQUE INDEX uq_message_in_force ON message (version_id) WHERE until IS NULL;
+CREATE UNIQUE INDEX uq_link_in_force ON link (upstream_version_id, downstream_id, coalesce(downstream_version_id, 0)) WHERE until IS NULL;
+CREATE INDEX ix_link_history ON link (downstream_id, upstream_id, position);
+CREATE INDEX ix_link_minor ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, upstream_minor, position) WHERE until IS NULL;
+CREATE INDEX ix_link_of_version ON link (upstream_version_id, downstream_id, position);
 CREATE INDEX ix_link_line ON link (upstream_id, state, upstream_major, upstream_minor, position) WHERE until IS NULL;
 CREATE INDEX ix_link_target ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), position);
-CREATE INDEX ix_link_of_version ON link (upstream_version_id, downstream_id, position);
 CREATE INDEX ix_link_major ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, position);
+CREATE INDEX ix_link_between ON link (downstream_id, upstream_id, state, position) WHERE until IS NULL;
 CREATE INDEX ix_link_upstream ON link (upstream_id, position);
 CREATE INDEX ix_link_downstream ON link (downstream_id, position);
-CREATE INDEX ix_link_between ON link (downstream_id, upstream_id, state, position) WHERE until IS NULL;
-CREATE INDEX ix_link_history ON link (downstream_id, upstream_id, position);
-CREATE UNIQUE INDEX uq_link_in_force ON link (upstream_version_id, downstream_id, coalesce(downstream_version_id, 0)) WHERE until IS NULL;
-CREATE INDEX ix_link_minor ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, upstream_minor, position) WHERE until IS NULL;
 CREATE UNIQUE INDEX uq_tag_in_force ON tag (op_id, name) WHERE until IS NULL;
 CREATE INDEX ix_tag_version ON tag (version_id) WHERE until IS NULL;
 CREATE INDEX ix_tag_op_id_position ON tag (op_id, position);
@@ -418,7 +418,7 @@ CREATE UNIQUE INDEX uq_removal_in_force ON removal (op_id, coalesce(version_id, 
 CREATE INDEX ix_removal_op_id_position ON removal (op_id, position);
 CREATE INDEX ix_pipeline_op_op_id ON pipeline_op (op_id);
 CREATE INDEX ix_pipeline_edge_upstream_id ON pipeline_edge (upstream_id);
-CREATE INDEX ix_run_version_version_id_run_position ON run_version (version_id, run_position);
 CREATE INDEX ix_run_version_op_id_run_position ON run_version (op_id, run_position);
+CREATE INDEX ix_run_version_version_id_run_position ON run_version (version_id, run_position);
 CREATE INDEX ix_bisection_pipeline_position ON bisection (pipeline, position);
 COMMIT;
