@@ -204,7 +204,7 @@ class Connections:
         if self._readers is not None:
             self._readers.dispose()
         if self.file is not None and self.engine.pool.checkedin():  # type: ignore[attr-defined]
-            with suppress(errors.DatabaseReplaced):
+            with suppress(errors.DatabaseReplaced, errors.DatabaseFailed):
                 self.file.verify()
                 self.checkpoint()  # before the connection is closed: SQLite deletes the WAL then
         with self._lock:

@@ -382,3 +382,17 @@ def test_a_file_that_can_not_be_looked_at_is_not_reported_as_deleted(
     with database.read() as connection:
         names = connection.exec_driver_sql("SELECT name FROM op ORDER BY id").scalars().all()
     assert names == (["first", "second", "third"] if after else ["first", "third"])
+
+
+def test_a_database_is_released_even_if_its_files_can_not_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
+    first.acquire()
+    first.create_all()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", fails(errno.EIO))
+        first.close()
+    again = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
+    again.acquire()
+    again.close()
