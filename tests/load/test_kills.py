@@ -26,7 +26,6 @@ KILLS = 500
 CLIENTS = 6
 PUSHES = 4  # at most between two kills, so that a busy machine sees as many
 PAUSE = 0.05  # seconds at most after the last of these
-START = 0.2  # seconds at most that a start may take before it is killed
 DURING_THE_START = 5  # every so many daemons are killed before they are ready
 
 
@@ -48,7 +47,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_incomplete_after_kills(
                 _wait(work, moments.randint(0, PUSHES), moments.uniform(0.0, PAUSE), failed)
                 work.daemon.kill()
                 if number % DURING_THE_START == 0:
-                    _start_and_kill(home, moments.uniform(0.0, START), real=is_real)
+                    _start_and_kill(home, moments.uniform(0.0, ready[-1] if ready else PAUSE), real=is_real)
                 began = time.monotonic()
                 work.replace(Daemon.start(home, real=is_real))
                 ready.append(time.monotonic() - began)
