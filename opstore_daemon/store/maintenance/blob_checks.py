@@ -74,7 +74,9 @@ def _page(limit: int, *, after: str) -> Executable:
 def _look(page: Page, blob: _Blob, *, reads: bool) -> Generator[None, None, Problem | None]:
     """Return what is wrong with the blob, None if nothing is."""
     for _ in range(TRIES):
-        problem = (yield from _read(page, blob)) if reads else examine(page.saver, blob)
+        problem = None if reads else examine(page.saver, blob)
+        if reads or (problem is not None and problem.kind == "size"):
+            problem = yield from _read(page, blob)
         if problem is None or repair.is_confirmed(page, blob.digest, problem):
             return problem
     return None  # pushes replace it all the time
@@ -96,10 +98,15 @@ def examine(saver: BaseSaver, blob: _Blob) -> Problem | None:
 
 
 def _read(page: Page, blob: _Blob) -> Generator[None, None, Problem | None]:
+    """Return what is wrong with the blob after its bytes were read, None if nothing is.
+
+    Of two sizes that differ, the one in the database may be wrong: bytes that match their digest are intact.
+    """
     problem = examine(page.saver, blob)
-    if problem is not None:
+    if problem is not None and problem.kind != "size":
         return problem
-    buffer, hash_, state = memoryview(bytearray(min(READ_SIZE, max(blob.size, 1)))), new_hash(), None
+    size = READ_SIZE if problem is not None else min(READ_SIZE, max(blob.size, 1))
+    buffer, hash_, state = memoryview(bytearray(size)), new_hash(), None
     try:
         state = page.saver.examine(blob.digest).state
         with closing(page.saver.open(blob.digest)) as file:
@@ -111,5 +118,7 @@ def _read(page: Page, blob: _Blob) -> Generator[None, None, Problem | None]:
     except errors.Unavailable as error:
         return Problem("unreadable", error.text, state)
     if digest_of(hash_) != blob.digest:
-        return Problem("damaged", "its bytes do not match its digest", state)
-    return None
+        return problem or Problem("damaged", "its bytes do not match its digest", state)
+    if problem is None:
+        return None
+    return Problem("row", f"its bytes are intact, and its size in the database is wrong: {problem.observed}", state)

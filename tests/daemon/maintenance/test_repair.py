@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata.tables import DamagedBlob
+from opstore_daemon.metadata.tables import DamagedBlob, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.store.maintenance.pages import BACKUP
 from opstore_daemon.store.operations.ingest import LOCAL
 from opstore_daemon.store.reports.folder import folder_listing
 from tests.daemon.page.stores import folder_bytes
@@ -60,6 +61,21 @@ def test_wrong_bytes_that_were_restored_by_hand_stay_marked(damaged: OpStoreServ
     blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA[:-1] + b"!")
     (finding,) = damaged.store.fsck(repair=True)
     assert (finding.kind, finding.marked, marks(damaged)) == ("damaged", True, 1)
+
+
+@pytest.mark.parametrize("recorded", [0, len(DATA) - 1, len(DATA) + 1])
+@pytest.mark.parametrize("read_data", [False, True])
+def test_intact_bytes_stay_where_they_are_if_their_size_in_the_database_is_wrong(
+    server: OpStoreServer, tmp_path: Path, recorded: int, read_data: bool
+) -> None:
+    server.store.push("pca", DATA)
+    with server.db.write() as connection:
+        connection.execute(update(Version).values(size=recorded))
+    (finding,) = server.store.fsck(read_data=read_data, repair=True)
+    assert (finding.kind, finding.marked, finding.advice) == ("row", False, BACKUP)
+    assert "its bytes are intact" in finding.observed
+    assert blob_path(tmp_path / "blobs", DIGEST).read_bytes() == DATA
+    assert marks(server) == 0
 
 
 def test_a_marked_blob_makes_no_version_by_its_digest(damaged: OpStoreServer, tmp_path: Path) -> None:
