@@ -11,6 +11,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import Settings
+from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
@@ -207,14 +208,14 @@ def test_a_folder_with_a_damaged_blob_is_not_unpacked(client: OpStoreClient, tmp
 
 
 def test_a_blob_that_must_not_be_read_is_an_error_of_the_storage_and_not_damaged(
-    client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+    server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.push("pca", b"bytes")
+    server.store.push("pca", b"bytes")
     with monkeypatch.context() as patch:
         patch.setattr(posix, "open_regular", fails(errno.EACCES))
         with pytest.raises(errors.StorageFailed, match="Permission denied while opening a blob"):
-            client.pull("pca")
-    assert client.pull("pca") == b"bytes"
+            server.store.pull("pca")
+    assert server.store.pull("pca") == b"bytes"
 
 
 @pytest.mark.parametrize("damage", some("bit", *(name for name in DAMAGES if name != "bit")))
