@@ -1,7 +1,7 @@
 """The home that a backup is restored into: it has no content, and nobody uses it meanwhile.
 
-From the first change to the last, a marker lies in the home (protocol.restore_marker): no daemon starts there. With a
-marker in place, whatever the home has is of an earlier restore, which this one completes.
+From the first change to the last, a marker lies in the home (protocol.restore_marker): no daemon starts there. The
+database and the blobs that it names are of an earlier restore, which this one completes. Any others are not.
 """
 
 import os
@@ -17,7 +17,6 @@ from opstore_daemon.config import Config
 from opstore_daemon.home import locked
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.protocol import errors, restore_marker
-from opstore_daemon.protocol.restore_marker import RestoreMarker
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.system.lock_file import Busy, LockFile, holder
 
@@ -83,11 +82,15 @@ class RestoredHome:
     # --- its content ----------------------------------------------------------------------------------------------
 
     def _check_empty(self) -> None:
-        """Raise HomeNotEmpty, unless the home is empty, has a store without content, or has a marker."""
-        if restore_marker.read(self.path) is not None:
-            return
+        """Raise HomeNotEmpty, unless the places are empty, have a store without content, or are those of the marker."""
+        marker = restore_marker.read(self.path)
+        names = (None, None) if marker is None else (marker.database, marker.blobs)
         with files.translated(self.path):
-            reason = self._what_is_in_database() or self._what_is_in_blobs()
+            reason = None
+            if names[0] != restore_marker.name_of(self.database):
+                reason = self._what_is_in_database()
+            if names[1] != restore_marker.name_of(self.folder):
+                reason = reason or self._what_is_in_blobs()
         if reason is not None:
             raise errors.HomeNotEmpty(home=str(self.path), reason=reason)
 
@@ -118,8 +121,9 @@ class RestoredHome:
 
     # --- its changes ----------------------------------------------------------------------------------------------
 
-    def mark(self, marker: RestoreMarker) -> None:
-        """Mark the home as unfinished, durably. Raises OSError."""
+    def mark(self, source: Path, options: tuple[str, ...]) -> None:
+        """Mark the home as unfinished, durably: `source` is restored with these options. Raises OSError."""
+        marker = restore_marker.marker_of(source, options, database=self.database, blobs=self.folder)
         files.replace(self._marker, msgspec.json.encode(marker) + b"\n")
 
     def unmark(self) -> None:

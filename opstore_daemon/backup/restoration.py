@@ -19,7 +19,7 @@ from opstore_daemon.backup.manifest import Manifest
 from opstore_daemon.backup.reporting import Report, Step, count_of
 from opstore_daemon.backup.verification import damaged, verified_database
 from opstore_daemon.config import Config
-from opstore_daemon.protocol import errors, restore_marker
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.backup_lines import Problem, Restored
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import BaseSaver
@@ -50,7 +50,7 @@ def restore(
             _check_sizes(folder, manifest, database, report)
         with home.held() as saver:
             home.delete_parts()
-            home.mark(restore_marker.marker_of(Path(os.path.abspath(path)), options))
+            home.mark(Path(os.path.abspath(path)), options)
             problems = _restore_blobs(folder, manifest, database, saver, report)
             if problems and not partial:
                 raise _incomplete(folder, len(problems), manifest)

@@ -383,6 +383,33 @@ def test_a_blob_that_an_interrupted_restore_left_is_verified(home: Home, folder:
     assert empty.contents() == home.contents()
 
 
+@pytest.mark.parametrize("where", ["the database", "the blobs"])
+def test_an_interrupted_restore_gives_no_right_to_replace_what_is_elsewhere(
+    home: Home, folder: Path, empty: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    home.back_up(folder)
+    other = Home(tmp_path / "other")
+    other.push(b"the only copy")
+    before = other.files()
+
+    def dies(*_args: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home_module.RestoredHome, "place_database", dies)
+        with pytest.raises(Crash):
+            empty.restore(folder)
+    if where == "the database":
+        settings = empty.settings(db=f"sqlite:///{other.path}/opstore.db")
+    else:
+        settings = empty.settings(saver=f"file://{other.path}/blobs")
+    with pytest.raises(errors.HomeNotEmpty):
+        restoration.restore(settings, folder, lambda _: None)
+    assert other.files() == before
+    empty.restore(folder)
+    assert empty.contents() == home.contents()
+
+
 def test_a_marker_that_cannot_be_read_counts(empty: Home) -> None:
     empty.path.mkdir()
     (empty.path / restore_marker.MARKER).write_bytes(b"\xff{")
