@@ -59,7 +59,8 @@ def report(page: Page, digest: Digest, problem: Problem, mark: Mark | None) -> N
         else:
             observed = f"{observed}; it was moved to the quarantine" if moved else observed
     if mark is not None and problem.kind == "missing":
-        observed = f"{observed}: {mark.problem}, as was found {_date(mark)}"
+        earlier = "" if mark.problem == problem.observed else f": {mark.problem}"
+        observed = f"{observed}{earlier}, as was found {_date(mark)}"
     with page.database.read() as connection:
         versions, count = versions_of(connection, digest)
         advice = BACKUP if problem.kind == "row" else advice_for(connection, digest, problem.kind)

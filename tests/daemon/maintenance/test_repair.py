@@ -78,6 +78,14 @@ def test_intact_bytes_stay_where_they_are_if_their_size_in_the_database_is_wrong
     assert marks(server) == 0
 
 
+def test_a_missing_blob_that_is_marked_is_described_once(server: OpStoreServer, tmp_path: Path) -> None:
+    server.store.push("pca", DATA)
+    blob_path(tmp_path / "blobs", DIGEST).unlink()
+    assert [finding.observed for finding in server.store.fsck(repair=True)] == ["it is gone"]
+    (finding,) = server.store.fsck()
+    assert finding.observed.startswith("it is gone, as was found on ")
+
+
 def test_a_marked_blob_makes_no_version_by_its_digest(damaged: OpStoreServer, tmp_path: Path) -> None:
     blob_path(tmp_path / "blobs", DIGEST).write_bytes(DATA)
     with pytest.raises(errors.BlobNotFound):
