@@ -9,30 +9,38 @@ import sqlite3
 from opstore_daemon.backup import database_copy
 from opstore_daemon.backup.database_copy import Facts
 from opstore_daemon.backup.folder import BackupFolder
+from opstore_daemon.backup.manifest import position_in
 from opstore_daemon.protocol import errors
 
 
 def check_later(folder: BackupFolder, source: sqlite3.Connection, found: Facts) -> None:
     """Raise BackupDiverged unless the store that `source` reads goes on from the backup in the folder, if it has one.
 
-    Raises sqlite3.Error for the store.
+    Without a manifest that can be read, each copy of a database in the folder counts: it may be the only good one.
+    Raises OSError, and sqlite3.Error for the store.
     """
     try:
         known = folder.manifest()
     except errors.BackupDamaged:
-        return  # a new backup repairs it
-    if known is None:
+        known = None  # a new backup repairs it
+    if known is not None:
+        _check_copy(folder, known.database.name, known.position, source, found)
         return
-    if known.position > found.position:
-        reason = f"it ends at position {known.position} of the journal, and the store at {found.position}"
+    for name in folder.databases():
+        _check_copy(folder, name, position_in(name), source, found)
+
+
+def _check_copy(folder: BackupFolder, name: str, position: int, source: sqlite3.Connection, found: Facts) -> None:
+    if position > found.position:
+        reason = f"it ends at position {position} of the journal, and the store at {found.position}"
         raise errors.BackupDiverged(folder=str(folder.path), reason=reason)
     try:
-        with database_copy.opened_copy(folder.path / known.database.name) as copy:
-            before = _entry(copy, known.position)
+        with database_copy.opened_copy(folder.path / name) as copy:
+            before = _entry(copy, position)
     except sqlite3.Error:
-        return  # the copy is missing or damaged: the same
-    if before != _entry(source, known.position):
-        reason = f"position {known.position} of the journal, where it ends, is another entry in the store"
+        return  # the copy is missing or damaged: a new backup repairs it
+    if before != _entry(source, position):
+        reason = f"position {position} of the journal, where it ends, is another entry in the store"
         raise errors.BackupDiverged(folder=str(folder.path), reason=reason)
 
 

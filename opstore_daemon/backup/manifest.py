@@ -74,6 +74,11 @@ def is_database(name: str) -> bool:
     return _DATABASE.fullmatch(name) is not None
 
 
+def position_in(name: str) -> int:
+    """Return the position that the name of a copy of the database has."""
+    return int(name.split("-")[1])
+
+
 def encode(manifest: Manifest) -> bytes:
     """Return the content of the file."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)

@@ -262,6 +262,27 @@ def test_a_backup_that_can_not_be_read_is_replaced(home: Home, folder: Path, dam
     assert home.check(folder).intact
 
 
+@pytest.mark.parametrize("damaged", ["missing", "damaged"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_later_backup_whose_manifest_is_lost_is_not_replaced(
+    home: Home, folder: Path, empty: Home, *, goes_on: bool, damaged: str
+) -> None:
+    first, manifest = folder.with_name("first"), folder / "manifest.json"
+    home.back_up(first)
+    home.push(b"the only copy")
+    home.back_up(folder)
+    manifest.unlink() if damaged == "missing" else manifest.write_bytes(b"{" + manifest.read_bytes())
+    empty.restore(first)
+    if goes_on:
+        empty.push(b"another", b"and another")
+    before = everything_in(folder)
+    with pytest.raises(errors.BackupDiverged):
+        empty.back_up(folder, prune=True)
+    assert everything_in(folder) == before
+    home.back_up(folder)
+    assert home.check(folder).intact
+
+
 def test_a_folder_with_other_files_is_refused(home: Home, folder: Path) -> None:
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
