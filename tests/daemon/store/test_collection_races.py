@@ -303,6 +303,7 @@ def test_a_collection_does_not_take_another_thread_of_the_daemon_for_a_backup(
             before(monkeypatch, server.store.saver, "trash", meanwhile)
             for _ in running:
                 pass
+            second.join()  # this collection runs until it is closed
         else:
             running.close()
             with server.store.collector._collectable.alone():
