@@ -213,7 +213,7 @@ class BisectionRefused(Refused):
 
 
 class BackupRefused(Refused):
-    message = "{reason}"
+    message = "{reason}; nothing was written"
     hint = "{advice}"
 
 
@@ -1033,6 +1033,7 @@ class CollectionIncomplete(Unavailable):
 
     message = "not everything could be collected: {reason}"
     hint = "when that is solved: opstore gc"
+    python = "when that is solved: client.collect_garbage()"
 
 
 class OutputFailed(Unavailable):
@@ -1057,6 +1058,7 @@ class BackupFolderFailed(Unavailable):
 class BackupKilled(Unavailable):
     message = "the process of the {command} was killed ({signal})"
     hint = "run the same command again: it completes what was begun"
+    python = "do it again: that completes what was begun"
 
 
 class BackupTooNew(Unavailable):

@@ -1,6 +1,7 @@
 """Run a verb as one transaction, and at most once for each idempotency key."""
 
 import copy
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ class Transactions:
         self._clock = clock
         with database.read() as connection:
             self._entry_times = journal.EntryTimes(clock, journal.last_time(connection))
+        self.opening = secrets.token_hex(4)
+        """Tells what was read since this store was opened from what was read before."""
         self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None

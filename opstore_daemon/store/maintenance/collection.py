@@ -1,6 +1,6 @@
 """One collection: its steps, and what it did or would do."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import Collection
 from opstore_daemon.savers.base import Trashed
 from opstore_daemon.store import idempotency, journal
+from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.maintenance.collectable import Collectable
 from opstore_daemon.store.maintenance.references import referenced, unreferenced
 from opstore_daemon.store.places import IsCancelled
@@ -179,24 +180,43 @@ class RunningCollection:
                 needed = set(referenced(connection, [each.digest for each in page]))
             for each in page:
                 with self._tolerated():
-                    self._keep_or_purge(each, is_needed=each.digest in needed)
+                    if self._waits(each):
+                        self._trash.add(each.size, each.trashed_at + TRASH_RETENTION)
+                    elif each.digest in needed and not (yield from self._is_intact(each)):
+                        self._keep_needed(each)
+                    else:
+                        self._purge_one(each)
                 yield
         if self._dry_run:
             target = self._purged if self._purge else self._trash
             target.count += self._garbage.count
             target.size += self._garbage.size
 
-    def _keep_or_purge(self, each: Trashed, *, is_needed: bool) -> None:
-        if is_needed and each.digest not in self._saver:
-            # Such as after an older copy of the database was put in its place: these may be the version's last bytes.
-            self._trash.add(each.size)
-            self._note(errors.StorageFailed(reason=f"{each.digest} stays in the trash, because a version needs it"))
-        elif self._purge or self._is_over(each.trashed_at, TRASH_RETENTION):
-            if not self._dry_run:
-                self._saver.purge(each.digest)
-            self._purged.add(each.size)
-        else:
-            self._trash.add(each.size, each.trashed_at + TRASH_RETENTION)
+    def _waits(self, each: Trashed) -> bool:
+        return not self._purge and not self._is_over(each.trashed_at, TRASH_RETENTION)
+
+    def _is_intact(self, each: Trashed) -> Generator[None, None, bool]:
+        """Read the blob with the digest of what is in the trash; return whether it is there and intact."""
+        try:
+            reader = BlobReader(self._saver, each.digest, each.size)
+            try:
+                for _ in reader:
+                    yield None
+            finally:
+                reader.close()
+        except (errors.IntegrityFailure, errors.BlobNotFound):
+            return False
+        return True
+
+    def _keep_needed(self, each: Trashed) -> None:
+        # Such as after an older copy of the database was put in its place: these may be the version's last bytes.
+        self._trash.add(each.size)
+        self._note(errors.StorageFailed(reason=f"{each.digest} stays in the trash, because a version needs it"))
+
+    def _purge_one(self, each: Trashed) -> None:
+        if not self._dry_run:
+            self._saver.purge(each.digest)
+        self._purged.add(each.size)
 
     def _empty_quarantine(self) -> Iterator[None]:
         for each in self._saver.quarantined():

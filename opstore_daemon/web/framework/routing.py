@@ -199,14 +199,21 @@ def client_has(etag: str) -> bool:
 
 def has_verdict(position: int) -> bool:
     """Return whether `If-None-Match` has the etag of the verdict at this position; `*` does not match one."""
-    return client_has(str(position)) and not request.if_none_match.star_tag
+    return client_has(_etag(position)) and not request.if_none_match.star_tag
+
+
+def _etag(position: int) -> str:
+    """Return the etag of the verdict at this position: another one after each start, since a restore takes back
+    positions that later entries get again.
+    """
+    return f"{position}-{store().opening}"
 
 
 def json_or_304(verdict: records.Validation | int) -> Response:
     """Return the verdict with its etag, or 304 if the client has it: then its position is enough."""
-    position = verdict if isinstance(verdict, int) else verdict.position
-    headers = {"ETag": f'"{position}"'}
-    if isinstance(verdict, int) or client_has(str(position)):
+    etag = _etag(verdict if isinstance(verdict, int) else verdict.position)
+    headers = {"ETag": f'"{etag}"'}
+    if isinstance(verdict, int) or client_has(etag):
         return empty_response(304, headers)
     return json_response(verdict, headers=headers)
 

@@ -1,7 +1,8 @@
 """Clients that wait for a verdict poll with its etag, which is cheap and delays nobody else."""
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.http_server.shares import Shares
 from opstore_daemon.protocol import routes
+from opstore_daemon.savers import FileSaver
 from tests.daemon.http.test_uploads import begin
 from tests.support.http_client import Http
+from tests.support.in_process import InProcessClient
 from tests.support.raw_http import Raw
 from tests.support.refusals import Watch
 from tests.support.statements import counted
@@ -51,6 +54,24 @@ def test_a_client_that_has_the_verdict_gets_304(asked: Http, question: str) -> N
         assert asked.get(question, headers={"If-None-Match": given}).status_code == 200, given
     asked.patch(f"{routes.OPS}/pca", {"compat": "major"})
     assert asked.get(question, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_an_etag_of_an_earlier_start_is_not_believed(tmp_path: Path) -> None:
+    """A store that was restored gives the positions after the backup to other entries."""
+    etags = []
+    for state in ("valid", "invalid"):
+        folder = tmp_path / state  # two copies of a store that have different entries at the same position
+        with closing(OpStoreServer(FileSaver(folder / "blobs"), f"sqlite:///{folder / 'opstore.db'}")) as server:
+            client = InProcessClient(server)
+            client.push("pca", b"one")
+            client.push("forest", b"one")
+            client.link("pca", "forest", valid=state == "valid")
+            headers = {"Authorization": f"Bearer {server.token}"}
+            etags.append(server.flask.test_client().get(EDGE, headers=headers).headers["ETag"])
+            known = server.flask.test_client().get(EDGE, headers={**headers, "If-None-Match": ", ".join(etags)})
+            assert known.status_code == 304
+            old = server.flask.test_client().get(EDGE, headers={**headers, "If-None-Match": etags[0]})
+            assert old.status_code == (304 if state == "valid" else 200)
 
 
 def test_an_etag_never_hides_an_error(asked: Http, watch: Watch) -> None:

@@ -149,6 +149,21 @@ def test_what_a_version_needs_is_not_purged_even_if_it_is_in_the_trash(server: O
     assert server.store.pull("pca") == b"bytes"
 
 
+def test_intact_bytes_in_the_trash_are_not_purged_while_the_blob_is_damaged(tmp_path: Path) -> None:
+    with store_on_files(tmp_path) as server:
+        server.store.push("pca", b"bytes")
+        digest = digest_of(b"bytes")
+        server.store.saver.trash(digest)
+        server.store.push("lda", b"bytes")
+        path = tmp_path / "blobs" / "blobs" / digest.hex[:2] / digest.hex
+        path.chmod(0o600)
+        path.write_bytes(b"BYTES")
+        collected = server.store.collect_garbage(grace=0, purge=True)
+        assert (collected.purged, trashed(server)) == (0, {digest})
+        path.write_bytes(b"bytes")
+        assert (server.store.collect_garbage(grace=0, purge=True).purged, trashed(server)) == (1, set())
+
+
 def test_many_blobs_are_looked_up_in_pages_and_moved_in_batches(
     server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

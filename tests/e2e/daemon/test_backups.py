@@ -119,10 +119,12 @@ def test_damage_in_the_store_is_listed_with_exit_code_6(stored: Machine) -> None
     [
         ("backup saved", {"OPSTORE_URL": "http://127.0.0.1:9"}, 2,
          "error: this command copies the files of the local store, not those of URL"
-         " (OPSTORE_URL names it)\nhint: run it on the machine of that daemon, or unset OPSTORE_URL\n"),
+         " (OPSTORE_URL names it); nothing was written\n"
+         "hint: run it on the machine of that daemon, or unset OPSTORE_URL\n"),
         ("backup saved --url http://127.0.0.1:9", {}, 2,
          "error: this command copies the files of the local store, not those of URL"
-         " (--url names it)\nhint: run it on the machine of that daemon, or leave out --url\n"),
+         " (--url names it); nothing was written\n"
+         "hint: run it on the machine of that daemon, or leave out --url\n"),
         ("backup --check --prune saved", {}, 2,
          "error: --check only reads DIR: it takes no --checksum, --prune, --db or --saver\n"
          "hint: opstore backup --help\n"),
@@ -160,7 +162,8 @@ def test_a_daemon_that_uses_another_database_is_noticed(stored: Machine) -> None
         assert (code, out) == (2, "")
         assert err == (
             "error: this store can't be backed up: the daemon of /machine/data does not use the database"
-            " /machine/data/opstore.db\nhint: give the --db and the --saver that it was started with\n"
+            " /machine/data/opstore.db; nothing was written\n"
+            "hint: give the --db and the --saver that it was started with\n"
         )
         options = ["--db", f"sqlite:///{stored.folder / 'other.db'}", "--saver", (stored.folder / "bytes").as_uri()]
         assert stored.do("backup", "-q", "saved", *options) == "0"
