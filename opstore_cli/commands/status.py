@@ -9,7 +9,7 @@ from opstore_cli.console.daemon_status import local_state, not_running, reason_o
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import describe, list_unfinished
 from opstore_cli.output.cells import format_time
-from opstore_daemon.protocol import errors, restore_marker
+from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -40,6 +40,7 @@ def status(session: Session) -> int:
 def _local(session: Session, settings: "Settings") -> int:
     from opstore_cli.client.client import OpStoreClient
     from opstore_cli.local import lookup, runtime
+    from opstore_daemon.protocol import restore_marker
 
     home = settings.home
     restore = restore_marker.read(home)

@@ -30,7 +30,10 @@ def ask(server: OpStoreServer, method: str, path: str, token: str | None = ADMIN
     headers = {**options.pop("headers", {}), "Host": "localhost"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    return server.flask.test_client().open(path, method=method, headers=headers, **options)
+    response = server.flask.test_client().open(path, method=method, headers=headers, **options)
+    _ = response.data
+    response.close()  # frees the place of a long read
+    return response
 
 
 def fill(rule: str, upload: str) -> str:
@@ -73,6 +76,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("POST", routes.NEW_RUNS): {"json": msgspec.json.decode(records.encode(run))},
         ("POST", routes.NEW_BISECTIONS): {"json": found},
         ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
+        ("POST", routes.GARBAGE): {"json": {}},
         ("POST", routes.REMOVALS): {"json": {"references": ["pca@1.0.0"], "dry_run": True}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]
@@ -86,7 +90,8 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
             assert answer.headers.get("Content-Type", "").partition(";")[0] == (spec.body or "")
             continue
         decoded = msgspec.json.decode(answer.data, type=spec.body)
-        assert set(answer.json) == set(decoded.__struct_fields__), route.rule
+        absent = {name for name in decoded.__struct_fields__ if getattr(decoded, name) is msgspec.UNSET}
+        assert set(answer.json) == set(decoded.__struct_fields__) - absent, route.rule
 
 
 def test_nothing_new_is_answered_with_200(server: OpStoreServer) -> None:

@@ -64,6 +64,7 @@ config show
 logs -n 0
 import chariots --db nothing
 export pca -d exported -q
+fsck
 open --print
 token
 login URL

@@ -512,7 +512,7 @@ def test_the_database_can_be_upgraded_without_a_daemon(machine: Machine) -> None
     assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
     schema = {"schema": HEAD, "before": HEAD, "backup": None}
     assert machine.ask("db", "upgrade") == (0, schema, None)
-    assert machine.ask("db", "current") == (0, {"schema": HEAD, "needed": HEAD}, None)
+    assert machine.ask("db", "current") == (0, {"schema": HEAD, "needed": HEAD, "release": None}, None)
     assert machine.run("-q", "db", "current") == (0, f"{HEAD}\n", "")
     code, _, error = machine.ask("db", "current", "--db", "foo://x")
     assert (code, error["code"]) == (2, "InvalidSetting")

@@ -9,7 +9,8 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import Versions
-from opstore_daemon.savers import BaseSaver
+from opstore_daemon.savers import BaseSaver, FileSaver
+from opstore_daemon.savers.folder_identity import POSITION
 
 LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
 
@@ -41,6 +42,11 @@ class Scene:
                 if table.name != "counter":
                     connection.execute(table.delete())
             connection.exec_driver_sql("UPDATE counter SET position = 0")
+        if isinstance(
+            self.saver, FileSaver
+        ):  # or the database would count as an older copy of what the blobs belong to
+            self.saver._identity._position.close()
+            (self.saver.root / POSITION).unlink(missing_ok=True)
         for digest in list(self.saver):
             self.saver.delete(digest)
         for upload in list(self.saver.drafts()):

@@ -86,6 +86,8 @@ COMMANDS: dict[str, list[str]] = {
     "pipeline show": ["churn"],
     "pipeline remove": ["gone"],
     "export": ["pca@1.0.0", "-d", "out"],
+    "gc": ["--dry-run"],
+    "fsck": [],
     "status": [],
     "open": ["--print"],
     "login": ["URL"],

@@ -373,7 +373,10 @@ def test_a_file_that_is_not_a_database_is_a_finding(user: User) -> None:
     user.make_home()
     (user.home / "opstore.db").write_bytes(b"no database at all" * 1000)
     found, advice = user.wrong()["schema"]
-    assert found == "//data/opstore.db can't be read: the database failed: file is not a database"
+    reason = (
+        "the database failed: file is not a database: leave its files as they are; see Recovery in the documentation"
+    )
+    assert found == f"//data/opstore.db can't be read: {reason}"
     assert (advice or "").startswith("opstore stop, then copy //data as it is, before anything else: ")
     (user.home / "opstore.db").write_bytes(b"")
     assert user.wrong() == {}

@@ -17,9 +17,9 @@ from opstore_daemon.metadata import Database, migrate
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
 from tests.daemon.store.test_faults import limit_pages
-from tests.support.collections import remove, store_on_files
 from tests.support.daemon import Daemon, killed_at_the_end, run
 from tests.support.faults import fails
+from tests.support.garbage import remove, store_on_files
 from tests.support.small_disk import MIB, MountedDisk, mounted
 from tests.support.waiting import wait_for
 

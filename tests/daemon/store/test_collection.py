@@ -18,7 +18,7 @@ from opstore_daemon.store.idempotency import DELETED_AT_ONCE, IdempotentRequest
 from opstore_daemon.store.ingest import uploads
 from opstore_daemon.store.maintenance import collection
 from tests.daemon.store.test_faults import LOCAL, left_behind, uploaded
-from tests.support.collections import WEEK, MovedClock, orphan, remove, store_on_files, trashed
+from tests.support.garbage import WEEK, MovedClock, orphan, remove, store_on_files, trashed
 
 YEARS = timedelta(days=3660)
 

@@ -22,8 +22,8 @@ from opstore_daemon.savers.conformance.common import all_at_once
 from opstore_daemon.store.maintenance.collectable import Collectable
 from opstore_daemon.store.maintenance.collector import ANOTHER
 from tests.daemon.store.test_faults import LOCAL, append, left_behind, uploaded, wanted
-from tests.support.collections import orphan, remove, store_on_files, trashed
 from tests.support.faults import Crash, Faults, fails
+from tests.support.garbage import orphan, remove, store_on_files, trashed
 from tests.support.new_version import new_version
 from tests.support.random_bytes import random_bytes
 

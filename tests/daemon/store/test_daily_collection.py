@@ -15,7 +15,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.maintenance import collection, daily
 from opstore_daemon.store.maintenance.daily import DailyCollection
 from tests.support.clock import Clock
-from tests.support.collections import MovedClock, orphan, store_on_files, trashed
+from tests.support.garbage import MovedClock, orphan, store_on_files, trashed
 
 DAY = 24 * 3600.0
 
