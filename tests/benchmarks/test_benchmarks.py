@@ -9,7 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-QUICK = "small"  # the one that `make test` runs
 BENCHMARKS = {
     "transfer": (["--mib", "2", "--rounds", "1"], ["one pass", "cp and fsync", "push, warm client", "pull, cold"]),
     "profiles": (["--mib", "32"], ["all is sent and taken", "all is sent and taken", "client", "daemon"]),
@@ -34,9 +33,7 @@ BENCHMARKS = {
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="they look into /proc")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for name in BENCHMARKS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in BENCHMARKS])
 def test_a_benchmark_prints_its_tables(name: str, tmp_path: Path) -> None:
     options, rows = BENCHMARKS[name]
     environ = {**os.environ, "COLUMNS": "140", "PYTHONPATH": str(ROOT)}

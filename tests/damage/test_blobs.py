@@ -107,7 +107,7 @@ def contents(count: int) -> list[bytes]:
     return [chance.randbytes(LARGE if number % 40 == 0 else chance.randrange(2, 3000)) for number in range(count)]
 
 
-@pytest.mark.parametrize("count", figures(1000))
+@pytest.mark.parametrize("count", figures(1000, 50))
 def test_damaged_blobs_are_found_by_each_pull_and_by_fsck_and_healed_by_a_push(
     client: OpStoreClient, tmp_path: Path, count: int
 ) -> None:

@@ -103,7 +103,7 @@ def position(store: Store) -> int:
     return store.log(limit=1)[0].position
 
 
-@pytest.mark.parametrize("count", figures(200))
+@pytest.mark.parametrize("count", figures(200, 10))
 def test_no_past_state_shows_what_came_later(tmp_path: Path, jump: Jump, count: int) -> None:
     chance, clock = random.Random(count), Clock()
     states: dict[int, object] = {}
@@ -157,7 +157,7 @@ def check_times(store: Store, states: dict[int, object], asked: dict[str, object
         assert then in [EMPTY, *(states[position] for position in states if position < before)], time
 
 
-@pytest.mark.parametrize("count", figures(200))
+@pytest.mark.parametrize("count", figures(200, 10))
 def test_nothing_that_a_version_refers_to_is_collected(tmp_path: Path, jump: Jump, count: int) -> None:
     chance, clock = random.Random(count), Clock()
     stored: dict[str, bytes] = {}

@@ -127,6 +127,7 @@ def test_on_a_read_only_disk_backups_can_be_made_elsewhere_and_nothing_changes(s
     assert sorted(path.name for path in scene.disk.outer.iterdir()) == ["home"]
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_disk_became_read_only_checks_and_reads(scene: Scene) -> None:
     damaged = path_of(scene.daemon.home / "blobs", digest_of(scene.data["1.0.0"]))
     damaged.chmod(0o600)

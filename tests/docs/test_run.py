@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.support import shell
 from tests.support.markdown import DOCUMENTS, ROOT, blocks, name_of, read
@@ -18,6 +19,11 @@ BEFORE = {
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
+TRAINS = {"docs/tutorial.md", "sklearn.md", "objects.md"}  # they import scikit-learn, which takes seconds
+
+
+def _document(path: Path) -> ParameterSet:
+    return pytest.param(path, id=name_of(path), marks=[pytest.mark.slow] if name_of(path) in TRAINS else [])
 
 
 def folded(text: str) -> str:
@@ -30,7 +36,7 @@ def pattern(wanted: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
-@pytest.mark.parametrize("path", SHOWN, ids=name_of)
+@pytest.mark.parametrize("path", [_document(path) for path in SHOWN])
 def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Path) -> None:
     found = [block for block in blocks(read(path), "sh", "console") if block.runs]
     todo = [command for block in found for command in shell.commands(block)]
@@ -79,7 +85,9 @@ ABOUT_PYTHON = [
 ]
 
 
-@pytest.mark.parametrize("name", ABOUT_PYTHON)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in TRAINS else []) for name in ABOUT_PYTHON]
+)
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"

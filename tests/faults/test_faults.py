@@ -14,7 +14,7 @@ from tests.faults.runs import Outcome, Zygote, faults_of
 NO_STRACE = strace.why_not()
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # In `make test`: every eleventh call, each with the next of the four errors, and no more than these of an operation.
-KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 10
+KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 3
 
 
 @pytest.fixture(

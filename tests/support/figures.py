@@ -4,9 +4,9 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 
-def figures(full: int) -> list[ParameterSet]:
-    """Return the parameters of a test whose figure is `full`; the full one is slow."""
-    return [pytest.param(full // 10, id="tenth"), pytest.param(full, id="full", marks=pytest.mark.slow)]
+def figures(full: int, small: int | None = None) -> list[ParameterSet]:
+    """Return the parameters of a test whose figure is `full`: `small` (by default a tenth), and the full one, slow."""
+    return [pytest.param(small or full // 10, id="part"), pytest.param(full, id="full", marks=pytest.mark.slow)]
 
 
 def some(fast: str, *others: str) -> list[ParameterSet]:

@@ -62,7 +62,7 @@ def filled(http: Http) -> Http:
 @pytest.mark.parametrize(
     ("phases", "methods"),
     [
-        pytest.param("coverage", {"PUT", "PATCH"}, id="coverage of what changes"),
+        pytest.param("coverage", {"PUT", "PATCH"}, id="coverage of what changes", marks=pytest.mark.slow),
         pytest.param("coverage,fuzzing,stateful", METHODS, id="all", marks=pytest.mark.slow),
     ],
 )

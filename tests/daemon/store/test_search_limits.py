@@ -152,6 +152,7 @@ def test_a_set_that_is_found_is_returned_even_if_the_budget_does_not_suffice_for
     assert part.skipped == whole.skipped[: len(part.skipped)]
 
 
+@pytest.mark.slow
 def test_realistic_pipelines_stay_far_below_the_budget(chain: OpStoreServer, spent: list[int]) -> None:
     found = chain.store.resolve("chain")
     lock = found.lock()
