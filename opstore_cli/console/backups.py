@@ -1,4 +1,4 @@
-"""What `opstore backup` and `opstore restore` share: the progress, the problems, and the result as text and JSON."""
+"""Run `opstore backup` and `opstore restore`: show the progress, the problems, and the result as text or JSON."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

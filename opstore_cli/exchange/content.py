@@ -1,4 +1,4 @@
-"""What is copied from a store: versions with what belongs to them, and the bytes wherever they are."""
+"""The content of a copy: versions with their ops, links and pipelines, and a source of their bytes."""
 
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
@@ -21,7 +21,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BytesSource(Protocol):
-    """Where the bytes of the versions are."""
+    """A source of the bytes of versions."""
 
     def open(self, version: VersionRecord) -> AbstractContextManager[BinaryIO]:
         """Open the verified bytes of a stored version, at their start.

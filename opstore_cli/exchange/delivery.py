@@ -32,7 +32,7 @@ class CopiedVersion:
 
 @dataclass
 class DeliveryReport:
-    """What a run copied. `created`: the versions that are new or got their bytes."""
+    """The result of a copy. `created`: the versions that are new or got their bytes."""
 
     created: list[CopiedVersion] = field(default_factory=list)
     unchanged: int = 0
@@ -58,7 +58,8 @@ class Delivery:
         self._on_created, self._report_skipped = on_created, skip
         self._ops = {op.name: op for op in content.ops}
         self._existing: dict[str, dict[Version, VersionRecord]] = {}
-        self._numbers: dict[str, str] = {}  # the reference in the store for each reference of the source
+        self._copies: dict[str, VersionRecord] = {}  # the version in the store for each reference of the source
+        self._tagged: dict[str, dict[str, str | None]] = {}  # by op: the version of each tag in the store
         self._linked: dict[tuple[str, str], set[tuple[str, str | None]]] = {}  # by ops: (version, downstream version)
         self.report = DeliveryReport()
 
@@ -102,7 +103,7 @@ class Delivery:
             self.report.unchanged += 1
         if version.yank_reason is not None and not found.yanked:
             self._client.yank(str(found), version.yank_reason)
-        self._numbers[str(version)] = str(found)
+        self._copies[str(version)] = found
 
     def _versions_of(self, op: str) -> dict[Version, VersionRecord]:
         if op not in self._existing:
@@ -145,42 +146,42 @@ class Delivery:
 
     def _link(self, link: LinkRecord) -> None:
         """Record the link, unless the store has ever had an entry between the two: it was changed or revoked there."""
-        upstream = self._numbers.get(format_reference(link.upstream, link.upstream_version))
-        downstream = self._downstream(link)
-        if upstream is None or downstream is None:
+        upstream = self._copies.get(format_reference(link.upstream, link.upstream_version))
+        if upstream is None:
             return  # a version that was skipped, which has been reported
+        number, downstream = None, format_reference(link.downstream, "any")
+        if link.downstream_version is not None:
+            copy = self._copies.get(format_reference(link.downstream, link.downstream_version))
+            if copy is None:
+                return
+            number, downstream = copy.version, str(copy)
+        elif not self._versions_of(link.downstream):
+            return
         pair = (link.upstream, link.downstream)
         if pair not in self._linked:
             entries = self._client.links(upstream=link.upstream, downstream=link.downstream, history=True)
             self._linked[pair] = {(each.upstream_version, each.downstream_version) for each in entries}
-        numbers = (
-            upstream.partition("@")[2],
-            None if link.downstream_version is None else downstream.partition("@")[2],
-        )
-        if numbers in self._linked[pair]:
+        if (upstream.version, number) in self._linked[pair]:
             return
         try:
-            self._client.link(upstream, downstream, valid=link.valid, evidence=link.evidence)
+            self._client.link(str(upstream), downstream, valid=link.valid, evidence=link.evidence)
             self.report.links += 1
         except ITEM_ERRORS as error:
             self._skip("link", str(link), error.text)
 
-    def _downstream(self, link: LinkRecord) -> str | None:
-        if link.downstream_version is not None:
-            return self._numbers.get(format_reference(link.downstream, link.downstream_version))
-        return format_reference(link.downstream, "any") if self._versions_of(link.downstream) else None
-
     def _tags(self, version: VersionRecord) -> None:
-        target = self._numbers.get(str(version))
-        if target is None or not version.tags:
+        copy = self._copies.get(str(version))
+        if copy is None or not version.tags:
             return
-        there = {tag.tag: tag.version for tag in self._client.tags(version.op)}
+        if version.op not in self._tagged:
+            self._tagged[version.op] = {tag.tag: tag.version for tag in self._client.tags(version.op)}
+        there = self._tagged[version.op]
         for tag in version.tags:
+            name = format_reference(version.op, tag)
             if tag not in there:
-                self._client.tag(target, tag)
-                self.report.tags.append(format_reference(version.op, tag))
-            elif there[tag] != target.partition("@")[2]:
-                name = format_reference(version.op, tag)
+                self._client.tag(str(copy), tag)
+                self.report.tags.append(name)
+            elif there[tag] != copy.version:
                 self._skip("tag", name, f"it is on version {there[tag]}, where it stays")
 
     def _pipeline(self, pipeline: PipelineRecord) -> None:

@@ -27,7 +27,7 @@ MAX_DESCRIPTION = 256 * 1024 * 1024  # bytes: about 200,000 versions
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What every `export.json` begins with, whatever its format. `release` is the opstore that wrote it."""
+    """The keys of every `export.json`, whatever its format. `release` is the opstore that wrote it."""
 
     format: int
     release: str

@@ -30,9 +30,7 @@ def select(
         found = client.versions(reference.op) if all_versions else [client.show(reference)]
         versions.update({str(record): record for record in found})
     for pipeline in pipelines:
-        resolved = client.resolve(pipeline)
-        found = [client.show(format_reference(each.op, each.version)) for each in resolved.versions]
-        versions.update({str(record): record for record in found})
+        versions.update({str(record): record for record in client.resolve(pipeline)})
     ops = list(dict.fromkeys(record.op for record in versions.values()))
     return Content(
         ops=tuple(client.op(op) for op in ops),

@@ -1,4 +1,4 @@
-"""What an import could not import."""
+"""The items that an import or a copy skips."""
 
 from dataclasses import dataclass
 

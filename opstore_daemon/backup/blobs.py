@@ -26,7 +26,7 @@ _OF_THE_BLOB = {errno.EIO, errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO,
 
 @dataclass
 class Copied:
-    """What `copy` did: numbers and bytes of the blobs that it copied and of those that were there, and problems."""
+    """The result of `copy`: numbers and bytes of the copied blobs and of those that were there, and problems."""
 
     copied: int = 0
     copied_size: int = 0

@@ -33,7 +33,7 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a database says about its store."""
+    """The facts of a store in its database."""
 
     store_id: str
     schema: str

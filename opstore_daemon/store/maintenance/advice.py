@@ -1,4 +1,4 @@
-"""Which command helps with a damaged blob."""
+"""Name the command that helps with a damaged blob."""
 
 from sqlalchemy import Connection, Executable, select
 

@@ -43,7 +43,7 @@ class _Resolved(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """What to remove, and how."""
+    """The arguments of a removal."""
 
     references: Sequence[Reference]
     all_versions: bool
