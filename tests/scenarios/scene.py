@@ -9,8 +9,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import Versions
-from opstore_daemon.savers import BaseSaver, FileSaver
-from opstore_daemon.savers.folder_identity import POSITION
+from opstore_daemon.savers import BaseSaver
 
 LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
 
@@ -42,11 +41,10 @@ class Scene:
                 if table.name != "counter":
                     connection.execute(table.delete())
             connection.exec_driver_sql("UPDATE counter SET position = 0")
-        if isinstance(
-            self.saver, FileSaver
-        ):  # or the database would count as an older copy of what the blobs belong to
-            self.saver._identity._position.close()
-            (self.saver.root / POSITION).unlink(missing_ok=True)
+        own = self.saver.store_id()
+        if own is not None:  # another claim forgets the position, or the database would count as an older copy
+            self.saver.claim("0" * 32)
+            self.saver.claim(own)
         for digest in list(self.saver):
             self.saver.delete(digest)
         for upload in list(self.saver.drafts()):
