@@ -87,11 +87,17 @@ def aliased(table: T) -> T:
 
 
 class Counter(Base):
-    """The one row that assigns positions; its update is the lock that orders commits."""
+    """The one row that assigns positions; its update is the lock that orders commits.
+
+    `at` is the time of the last entry, 0 if there is none: all daemons of a database take theirs from it. Daemons that
+    know no schema from `oldest_schema` on may not write any more.
+    """
 
     __tablename__ = "counter"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
     position: ColumnElement[int] = _column(Position)
+    at: ColumnElement[int] = _column(BigInteger, server_default="0")
+    oldest_schema: ColumnElement[str] = _column(String(32), server_default="0012")
     __table_args__ = (CheckConstraint("id = 1", "one"),)
 
 
@@ -524,6 +530,85 @@ class Upload(Base):
     owner: ColumnElement[str] = _column(String(64))
     size: ColumnElement[int | None] = _column(BigInteger, nullable=True)
     touched_at: ColumnElement[int] = _column(BigInteger, index=True)
+
+
+class StoredObject(Base):
+    """An object in an object store, recorded before the request that creates it: so no object is forgotten.
+
+    `key` is random: whoever deletes an object never hits a newer one of the same bytes. `state` says what it is: a
+    `draft` (bytes that are coming in, or what they left behind), the `blob` of a digest, in the `trash`, in
+    `quarantine`, or `deleting`: nobody may use it any more, and its row goes after it. `at` is the time of that state.
+    """
+
+    __tablename__ = "object"
+    key: ColumnElement[str] = _column(String(32), primary_key=True)
+    state: ColumnElement[str] = _column(String(10))
+    digest: ColumnElement[str | None] = _column(String(71), nullable=True)
+    size: ColumnElement[int | None] = _column(BigInteger, nullable=True)
+    at: ColumnElement[int] = _column(BigInteger)
+    __table_args__ = (
+        CheckConstraint("state IN ('draft', 'blob', 'trash', 'quarantine', 'deleting')", "state"),
+        CheckConstraint("state = 'draft' OR state = 'deleting' OR (digest IS NOT NULL AND size IS NOT NULL)", "known"),
+        Index("uq_object_blob", "digest", unique=True, sqlite_where=text("state = 'blob'")),
+        Index("ix_object_state", "state", "key"),
+    )
+
+
+class ObjectDraft(Base):
+    """What an object store has of an upload, which any daemon can continue.
+
+    `key` is the object that it becomes, by the multipart upload `multipart` (NULL: not begun). `size` counts the
+    bytes in its parts and in the object `tail_key`, which has those that are too few for a part. `fence` is the number
+    of its newest writer: earlier ones can record nothing any more. `sealed` is 1 once the object is complete.
+    """
+
+    __tablename__ = "object_draft"
+    upload: ColumnElement[str] = _column(String(32), primary_key=True)
+    key: ColumnElement[str] = _column(String(32), ForeignKey("object.key"), unique=True)
+    multipart: ColumnElement[str | None] = _column(Text, nullable=True)
+    size: ColumnElement[int] = _column(BigInteger, server_default="0")
+    tail_key: ColumnElement[str | None] = _column(String(32), ForeignKey("object.key"), nullable=True)
+    tail_size: ColumnElement[int] = _column(BigInteger, server_default="0")
+    fence: ColumnElement[int] = _column(BigInteger, server_default="0")
+    sealed: ColumnElement[int] = _column(Integer, server_default="0")
+    __table_args__ = (
+        CheckConstraint("(tail_key IS NULL) = (tail_size = 0)", "tail"),
+        CheckConstraint("size >= tail_size AND tail_size >= 0", "size"),
+    )
+
+
+class ObjectPart(Base):
+    """A part of a multipart upload that the object store has acknowledged, and has verified by its checksum."""
+
+    __tablename__ = "object_part"
+    upload: ColumnElement[str] = _column(String(32), ForeignKey("object_draft.upload"), primary_key=True)
+    number: ColumnElement[int] = _column(Integer, primary_key=True)
+    size: ColumnElement[int] = _column(BigInteger)
+    etag: ColumnElement[str] = _column(Text)
+    checksum: ColumnElement[str] = _column(Text)
+    __table_args__ = (CheckConstraint("number BETWEEN 1 AND 10000", "number"), CheckConstraint("size >= 1", "size"))
+
+
+class PageCode(Base):
+    """A code that starts one session of the page; `session` is the session that it has started.
+
+    Here and in `page_session`, codes and sessions are stored as the SHA-256 of their secret, in hex.
+    """
+
+    __tablename__ = "page_code"
+    code: ColumnElement[str] = _column(String(64), primary_key=True)
+    owner: ColumnElement[str] = _column(String(64))
+    expires_at: ColumnElement[int] = _column(BigInteger, index=True)
+    session: ColumnElement[str | None] = _column(String(64), nullable=True)
+
+
+class PageSession(Base):
+    """A session of the page, which any daemon of the database accepts."""
+
+    __tablename__ = "page_session"
+    session: ColumnElement[str] = _column(String(64), primary_key=True)
+    owner: ColumnElement[str] = _column(String(64))
+    expires_at: ColumnElement[int] = _column(BigInteger, index=True)
 
 
 class IdempotentResult(Base):

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.collection_lock import CollectionLock
 from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.identity import StorageIdentity
+from opstore_daemon.savers.object_records import ObjectRecords
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -103,6 +104,12 @@ class BaseSaver(StorageIdentity, ABC):
     Many threads may call its methods at once. Failures raise StorageFull if there is no space left, else
     StorageFailed; an invalid digest raises InvalidDigest, an invalid upload id ValueError.
     """
+
+    needs_records: ClassVar[bool] = False
+    """Whether the database has to record its objects: then `attach` is called before anything else."""
+
+    def attach(self, records: ObjectRecords) -> None:
+        """Use these records from now on; a saver that needs none ignores them."""
 
     outlives_process: ClassVar[bool] = True
     """Whether the blobs are still there after the end of the process. With a database in memory, nothing that outlives

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SAWarning
 
 from opstore_daemon.metadata import Database, migrate
 
-HEAD = "0011"
+HEAD = "0012"
 
 
 def create_older(path: Path, revision: str) -> None:

@@ -39,6 +39,12 @@ GOOD = (
     "INSERT INTO removal (position, op_id) VALUES (24, 1)",
     "INSERT INTO damaged_blob (digest, problem, found_at) VALUES ('sha256:x', 'missing', 0)",
     "INSERT INTO upload (id, owner, touched_at) VALUES ('u', 'o', 0)",
+    "INSERT INTO object (key, state, digest, size, at) VALUES ('k', 'blob', 'sha256:x', 1, 0)",
+    "INSERT INTO object (key, state, at) VALUES ('d', 'draft', 0), ('e', 'draft', 0), ('t', 'draft', 0)",
+    "INSERT INTO object_draft (upload, key) VALUES ('u', 'd')",
+    "INSERT INTO object_part (upload, number, size, etag, checksum) VALUES ('u', 1, 8, 'e', 'c')",
+    "INSERT INTO page_code (code, owner, expires_at) VALUES ('c', 'o', 0)",
+    "INSERT INTO page_session (session, owner, expires_at) VALUES ('s', 'o', 0)",
     "INSERT INTO answer (owner, key, request, body, at) VALUES ('o', 'k', 'r', '{}', 0)",
 )
 
@@ -101,6 +107,9 @@ BISECTION: dict[str, Any] = {
 Row = tuple[str, dict[str, Any]]
 
 # The constraint, as SQLite names it when it refuses, and a row that only this one refuses.
+OBJECT: dict[str, Any] = {"key": "n", "state": "blob", "digest": "sha256:y", "size": 1, "at": 0}
+PART: dict[str, Any] = {"upload": "u", "number": 2, "size": 1, "etag": "e", "checksum": "c"}
+
 BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_counter_one", "counter", {"id": 2, "position": 0}),
     ("ck_store_one", "store", {"one": 2, "id": "f" * 32, "created_at": 0}),
@@ -181,6 +190,22 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("removal.position", "removal", REMOVAL | {"position": 24}),
     ("index 'uq_removal_in_force'", "removal", REMOVAL | {"op_id": 1}),
     ("damaged_blob.digest", "damaged_blob", {"digest": "sha256:x", "problem": "short", "found_at": 0}),
+    ("object.key", "object", OBJECT | {"key": "k"}),
+    ("ck_object_state", "object", OBJECT | {"state": "lost"}),
+    ("ck_object_known", "object", OBJECT | {"state": "trash", "digest": None}),
+    ("ck_object_known", "object", OBJECT | {"state": "blob", "size": None}),
+    ("object.digest", "object", OBJECT | {"digest": "sha256:x"}),
+    ("object_draft.upload", "object_draft", {"upload": "u", "key": "e"}),
+    ("object_draft.key", "object_draft", {"upload": "v", "key": "d"}),
+    ("ck_object_draft_tail", "object_draft", {"upload": "v", "key": "e", "size": 1, "tail_size": 1}),
+    ("ck_object_draft_tail", "object_draft", {"upload": "v", "key": "e", "tail_key": "t"}),
+    ("ck_object_draft_size", "object_draft", {"upload": "v", "key": "e", "tail_key": "t", "tail_size": 1}),
+    ("object_part.upload, object_part.number", "object_part", PART | {"number": 1}),
+    ("ck_object_part_number", "object_part", PART | {"number": 0}),
+    ("ck_object_part_number", "object_part", PART | {"number": 10001}),
+    ("ck_object_part_size", "object_part", PART | {"size": 0}),
+    ("page_code.code", "page_code", {"code": "c", "owner": "p", "expires_at": 1}),
+    ("page_session.session", "page_session", {"session": "s", "owner": "p", "expires_at": 1}),
     ("counter.id", "counter", {"id": 1, "position": 0}),
     ("journal.position", "journal", {"position": 1, "at": 0, "kind": "link"}),
     (
@@ -250,6 +275,9 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
             ("removal", REMOVAL | {"op_id": 9}),
             ("removal", REMOVAL | {"version_id": 9}),
             ("removal", REMOVAL | {"until": 99}),
+            ("object_draft", {"upload": "v", "key": "z"}),
+            ("object_draft", {"upload": "v", "key": "e", "size": 1, "tail_key": "z", "tail_size": 1}),
+            ("object_part", PART | {"upload": "z"}),
             ("pipeline_op", {"pipeline_id": 9, "op_id": 2, "place": 3}),
             ("pipeline_op", {"pipeline_id": 1, "op_id": 9, "place": 3}),
             ("pipeline_edge", {"pipeline_id": 9, "upstream_id": 2, "downstream_id": 1}),

@@ -127,7 +127,7 @@ def test_migrations_create_the_same_schema_as_a_new_database_has(database: Datab
         assert re.fullmatch("[0-9a-f]{32}", store_id)
         assert {name: found for name, found in rows.items() if found} == {
             "alembic_version": [(HEAD,)],
-            "counter": [(1, 0)],
+            "counter": [(1, 0, 0, "0012")],
         }
 
 
