@@ -2,9 +2,11 @@
 
 import gc
 import itertools
+import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -14,7 +16,12 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import MemorySaver
 from tests.support import compiled, examples, forked
 from tests.support.http_client import Http
+from tests.support.private_server import shared
 from tests.support.servers import ADMIN_TOKEN, open_server
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Bucket, ObjectStore
+    from tests.support.postgres import Postgres
 
 _NUMBERS = itertools.count()
 
@@ -89,3 +96,40 @@ def http(listener: Listener) -> Iterator[Http]:
     """A client of the listening server, with the admin's token."""
     with Http(listener.url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> "Postgres":
+    """The PostgreSQL server of this test run; never stop it: a test of faults starts one of its own."""
+    from tests.support.postgres import Postgres
+
+    return shared(Postgres, run_folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: "Postgres") -> Iterator[str]:
+    """The URL of an empty database in PostgreSQL, for SQLAlchemy."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def object_store(run_folder: Path) -> "ObjectStore":
+    """The S3 server of this test run; never stop it: a test of faults starts one of its own."""
+    from tests.support.object_store import ObjectStore
+
+    return shared(ObjectStore, run_folder)
+
+
+@pytest.fixture
+def bucket(object_store: "ObjectStore") -> Iterator["Bucket"]:
+    """An unused prefix in a bucket of an S3 server, and what a client needs to reach it."""
+    with object_store.fresh_prefix() as place:
+        yield place
