@@ -29,13 +29,24 @@ def main() -> None:
 @click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
 @click.option("--saver", help="Where the bytes go: file:///PATH or memory:.", show_default="blobs in OPSTORE_HOME")
 @click.option("--allow-host", "names", multiple=True, help="An additional host name to answer to.")
+@click.option("--behind-proxy", is_flag=True, help="Only a proxy with TLS can reach --host from other machines.")
 @click.option("--background", is_flag=True, hidden=True)
-def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[str, ...], background: bool) -> None:
+def serve(
+    host: str,
+    port: int,
+    db: str | None,
+    saver: str | None,
+    names: tuple[str, ...],
+    behind_proxy: bool,
+    background: bool,
+) -> None:
     """Serve until stopped."""
     gc.disable()  # objects made by imports and the start stay, so a collection finds nothing; the daemon enables it
     from opstore_daemon import config, daemon
 
-    daemon.serve(config.load(os.environ, db, saver), host, port, names, background=background)
+    daemon.serve(
+        config.load(os.environ, db, saver), host, port, names, background=background, behind_proxy=behind_proxy
+    )
 
 
 @main.group()

@@ -54,10 +54,19 @@ REGAIN_INTERVAL = 30.0  # seconds between attempts to refill the reserve of disk
 PRELOADED = ("encodings.idna", "encodings.unicode_escape", "xxhash")
 
 
-def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
+def serve(
+    config: Config,
+    host: str,
+    port: int,
+    names: Sequence[str] = (),
+    *,
+    background: bool,
+    behind_proxy: bool = False,
+) -> None:
     """Serve until a request to stop or a signal arrives or, in the background, until none arrives for the idle timeout.
 
-    `names` are host names that the daemon accepts in addition to those of loopback. Raises InvalidSetting, HomeLocked,
+    `names` are host names that the daemon accepts in addition to those of loopback. `behind_proxy`: only a proxy with
+    TLS can reach the host from other machines. Raises InvalidSetting, HomeLocked,
     ListenRefused, SchemaTooNew, and errors of the database and the saver.
     """
     for name in names:
@@ -80,7 +89,9 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
             if server.backup is not None:
                 log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
             listener = (
-                Listener(server, host, port) if port or not background else _listen_on_last_port(config, server, host)
+                Listener(server, host, port, behind_proxy=behind_proxy)
+                if port or not background
+                else _listen_on_last_port(config, server, host)
             )
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda _number, _frame: listener.stop())

@@ -23,8 +23,19 @@ from opstore_cli.console.session import Session
     multiple=True,
     help="Accept requests for this Host too, as a proxy forwards it; repeatable.",
 )
+@click.option(
+    "--behind-proxy",
+    is_flag=True,
+    help="Allow a --host beyond loopback: other machines reach it only through a proxy with TLS.",
+)
 def serve(
-    session: Session, host: str | None, port: int | None, db: str | None, saver: str | None, names: Sequence[str]
+    session: Session,
+    host: str | None,
+    port: int | None,
+    db: str | None,
+    saver: str | None,
+    names: Sequence[str],
+    behind_proxy: bool,
 ) -> None:
     """Run a daemon in the foreground, until Ctrl-C or SIGTERM. Commands with the same OPSTORE_HOME find it.
 
@@ -34,9 +45,13 @@ def serve(
       opstore serve --port 8080
       opstore serve --db sqlite:////srv/opstore/opstore.db
       opstore serve --port 8080 --allow-host models.example.com
+      opstore serve --host 0.0.0.0 --behind-proxy --allow-host models.example.com
 
-    The daemon listens on the loopback interface only. For other machines, put a reverse proxy with TLS in front of it.
+    The daemon speaks plain HTTP and listens on the loopback interface. For other machines, put a reverse proxy with
+    TLS in front of it. If the proxy is on another machine or in another container, --behind-proxy allows an address
+    that it can reach.
     """
     refuse_url(session)
     options = [("--host", host), ("--port", port), ("--db", db), ("--saver", saver)]
-    execute_daemon("serve", options=[*options, *(("--allow-host", name) for name in names)])
+    flags = ["--behind-proxy"] if behind_proxy else []
+    execute_daemon("serve", *flags, options=[*options, *(("--allow-host", name) for name in names)])

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from opstore_daemon.web.app import check_scopes
 from opstore_daemon.web.guards import LOOPBACK
 
 GRACE = 30.0  # seconds that running requests have to finish after `stop`
+HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where clients of this machine reach the daemon
 
 # Waitress' defaults are for small pages on a public address: it listens on 0.0.0.0, accepts bodies of 1 GiB, reads
 # 8 KiB at a time, and has 4 threads. Long work takes at most 10 of ours (store.places, and one collection), so that
@@ -48,7 +50,10 @@ SETTINGS: dict[str, Any] = {
 
 
 class Listener:
-    """An HTTP server on a loopback port. As a context manager, it serves in a thread of its own."""
+    """An HTTP server on a port of loopback, or of an address that only a proxy with TLS can reach.
+
+    As a context manager, it serves in a thread of its own. `url` is for clients on this machine.
+    """
 
     def __init__(
         self,
@@ -56,19 +61,21 @@ class Listener:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        behind_proxy: bool = False,
         clock: Callable[[], float] = time.monotonic,
         bounds: Shares | None = None,
     ) -> None:
         """Listen on the port (0: any free one); raise ListenRefused, or InvalidSetting if the port can't be used.
 
+        `behind_proxy`: the operator states that other machines reach the address only through a proxy with TLS.
         `clock` returns seconds since any fixed time: the deadlines of connections are those of this clock. `bounds` on
         their number follow by default from how many files the process may have open.
         """
         check_scopes(server.flask)
-        self._socket = _listen(host, port)
+        self._socket = _listen(host, port, behind_proxy=behind_proxy)
         address: str = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self.url = f"http://{_authority_of(host)}:{self.port}"
         self._map: dict[int, Any] = {}
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever a request waits for a thread
         files = open_files()
@@ -178,9 +185,20 @@ class Listener:
             self._thread.join()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _authority_of(host: str) -> str:
+    here = HERE.get(host, host)
+    return f"[{here}]" if ":" in here else here
+
+
+def _listen(host: str, port: int, *, behind_proxy: bool) -> socket.socket:
     if (f"[{host}]" if ":" in host else host) not in LOOPBACK:
-        raise errors.ListenRefused(host=host)
+        if not behind_proxy:
+            raise errors.ListenRefused(host=host)
+        try:
+            ip_address(host)
+        except ValueError:
+            reason = f"{host!r} is not an address such as 0.0.0.0 or 10.0.0.5"
+            raise errors.InvalidSetting(setting="--host", reason=reason) from None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -935,8 +935,11 @@ class TokenUnavailable(NotAuthorised):
 
 class ListenRefused(NotAuthorised):
     message = "the daemon does not listen on {host}: other machines could reach it there, unprotected"
-    hint = "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS"
-    python = "listen on 127.0.0.1, behind a reverse proxy with TLS"
+    hint = (
+        "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS; --behind-proxy too, if only such a proxy can "
+        "reach the address from other machines"
+    )
+    python = "listen on 127.0.0.1, behind a reverse proxy with TLS; behind_proxy=True allows an address for that proxy"
 
 
 class LoadingRunsCode(NotAuthorised):

@@ -22,6 +22,7 @@ from tests.cli.console.program import in_process, opstore, posix
         ("serve --host ::1 --port 0", "serve --host ::1 --port 0"),
         ("serve --db sqlite:///x --saver file:///y", "serve --db sqlite:///x --saver file:///y"),
         ("serve --allow-host a.example --allow-host b", "serve --allow-host a.example --allow-host b"),
+        ("serve --host 0.0.0.0 --behind-proxy", "serve --behind-proxy --host 0.0.0.0"),
         ("db current", "db current"),
         ("db upgrade --db sqlite:///x", "db upgrade --db sqlite:///x"),
     ],

@@ -25,6 +25,21 @@ def test_it_listens_on_loopback_only(server: OpStoreServer, host: str) -> None:
         Listener(server, host)
 
 
+def test_behind_a_proxy_it_listens_elsewhere_too_and_accepts_the_same_hosts(server: OpStoreServer) -> None:
+    host = "0.0.0.0"  # noqa: S104
+    with Listener(server, host, behind_proxy=True) as listener, Raw(listener.port) as client:
+        assert listener.url == f"http://127.0.0.1:{listener.port}"
+        assert client.ask("GET", routes.READY).status == 200
+        client.host = f"{host}:{listener.port}"
+        assert client.ask("GET", routes.READY).status == 403
+
+
+def test_behind_a_proxy_it_listens_on_addresses_and_not_on_names(server: OpStoreServer) -> None:
+    for host in ("example.com", "", "10.0.0"):
+        with pytest.raises(errors.InvalidSetting, match="is not an address such as"):
+            Listener(server, host, behind_proxy=True)
+
+
 def test_a_port_in_use_is_reported(server: OpStoreServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

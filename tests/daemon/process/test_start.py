@@ -106,6 +106,7 @@ def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
         ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT: "),
         ([], {"OPSTORE_IDLE_TIMEOUT": "\udcff\x1b[1m"}, r"OPSTORE_IDLE_TIMEOUT: '\xff\x1b[1m' is not a duration"),
         (["--port", "65536"], {}, "--port"),
+        (["--host", "example.com", "--behind-proxy"], {}, "--host: 'example.com' is not an address such as"),
         (["--colour", "red"], {}, "No such option"),
     ],
 )
