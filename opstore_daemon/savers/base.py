@@ -5,8 +5,10 @@ caller must not conclude from an open file that its bytes are the right ones.
 """
 
 import re
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
@@ -30,42 +32,89 @@ def is_upload(name: str) -> bool:
     return _UPLOAD.fullmatch(name) is not None
 
 
+class BytesLost(Exception):
+    """Bytes that a draft had stored are gone: its next draft has a smaller offset, from which they are sent again."""
+
+
 class Draft(ABC):
     """Bytes that are coming in, in order.
 
-    One writer at a time: the caller makes sure that an upload has at most one open draft. Failures raise StorageFull
-    if there is no space left, else StorageFailed; a closed draft raises ValueError.
+    One writer at a time: the caller makes sure that this process has at most one open draft of an upload. If several
+    daemons can use a saver (`BaseSaver.needs_records`), whoever opened the draft last is its writer: each method of
+    the earlier ones may raise DraftTaken from then on, also if the draft was discarded, and what they have accepted
+    and not stored never counts.
+
+    Failures raise StorageFull if there is no space left, else StorageFailed; a closed draft raises ValueError. A draft
+    that failed to store bytes that it had accepted is unusable: the next one has those that are stored.
     """
+
+    needs_seal: ClassVar[bool] = False
+    """Whether its bytes can be read only after `seal`, so that they are hashed as they pass, and append may wait."""
 
     @property
     @abstractmethod
     def offset(self) -> int:
-        """The number of bytes that it has stored. It can be read after close().
+        """The number of bytes that it has accepted. After close(), those that it has stored.
 
-        They survive the end of the process, even `kill -9`. After a power failure there may be fewer of them, or other
-        ones: hash them again before you resume a draft.
+        Stored bytes survive the end of the process, even `kill -9`. After a power failure a folder may have fewer of
+        them, or other ones: hash them again before you resume a draft.
         """
+
+    def expect(self, size: int | None) -> None:
+        """Learn how many bytes there will be in total, None if that is unknown, before the first append."""
+        del size
 
     @abstractmethod
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Store all of `data` at the offset, or none of it: if it raises, the offset is unchanged.
+        """Accept all of `data` at the offset, or none of it: if it raises, the offset is unchanged.
 
-        The caller may reuse the buffer when it returns. After StorageFull the same data may be appended once more.
-        After the first publish, even a failed one, appending raises StorageFailed. Nothing is promised to survive a
-        power failure before publish() has returned.
+        The caller may reuse the buffer when it returns. It waits unless `is_ready`. After StorageFull the same data may
+        be appended once more. After a seal or the first publish, even a failed one, appending raises StorageFailed.
+        Nothing is promised to survive a power failure before publish() has returned.
+        """
+
+    def is_ready(self) -> bool:
+        """Return whether it can append READ_SIZE bytes without waiting for the storage or for memory. Never waits."""
+        return True
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Call the function once, when append need not wait any more: at once, or later from any thread.
+
+        Also when append would raise: that need not wait either. Never waits.
+        """
+        call()
+
+    def wait_ready(self) -> None:
+        """Wait until append need not wait."""
+        ready = threading.Event()
+        self.when_ready(ready.set)
+        ready.wait()
+
+    def flush(self) -> None:
+        """Store all accepted bytes, so that they survive the end of the process: before an offset is reported.
+
+        A draft that stores what it accepts has nothing to do.
+        """
+        return
+
+    @abstractmethod
+    def seal(self) -> None:
+        """Accept no more bytes, and make those that were accepted readable. A second call does nothing.
+
+        If they had to be stored for that, they are, and the next draft is sealed too. Raises BytesLost.
         """
 
     @abstractmethod
     def read_at(self, offset: int, buffer: memoryview) -> int:
-        """Fill the buffer with stored bytes from `offset` on, and return how many bytes were read.
+        """Fill the buffer with accepted bytes from `offset` on, and return how many bytes were read.
 
-        They may be fewer than the buffer holds, but at least one. Any thread may read while another appends: this is
-        how the bytes are hashed.
+        They may be fewer than the buffer holds, but at least one. If it `needs_seal`, call that first. Else any thread
+        may read while another appends: this is how the bytes are hashed.
         """
 
     @abstractmethod
     def publish(self, digest: Digest) -> None:
-        """Make the bytes whole and durable under the digest; raises InvalidDigest too.
+        """Make the bytes whole and durable under the digest; raises InvalidDigest and BytesLost too.
 
         The draft stays until it is discarded, so that a caller that crashes before its own commit can publish again: a
         second publish succeeds, even of a draft that was reopened after a crash in the middle. An existing blob counts
@@ -79,7 +128,10 @@ class Draft(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the file. The bytes stay, and the draft can be reopened. Closing twice is allowed."""
+        """Release what is open and in memory. What is stored stays, and the draft can be reopened.
+
+        Never waits. Closing twice is allowed.
+        """
 
 
 class Trashed(NamedTuple):
@@ -115,6 +167,9 @@ class BaseSaver(StorageIdentity, ABC):
     """Whether the blobs are still there after the end of the process. With a database in memory, nothing that outlives
     it is ever collected."""
 
+    max_size: ClassVar[int | None] = None
+    """The largest blob that it can store, in bytes; None if only the space decides."""
+
     @property
     @abstractmethod
     def collection_lock(self) -> CollectionLock:
@@ -124,8 +179,21 @@ class BaseSaver(StorageIdentity, ABC):
     def draft(self, upload: str) -> Draft:
         """Return the draft of the upload: a new one, or the existing one at its offset.
 
-        A caller must not assume that it is new, nor that a known upload still has its bytes.
+        A caller must not assume that it is new, nor that a known upload still has its bytes. If several daemons can use
+        the saver, the caller is the writer from now on.
         """
+
+    def put(self, data: bytes, digest: Digest, upload: str) -> None:
+        """Make a blob of bytes that are in memory, with the promises of `Draft.publish`.
+
+        `upload` is an id that nobody else uses, for a draft that exists meanwhile. If a crash leaves it, discard it.
+        """
+        try:
+            with closing(self.draft(upload)) as draft:
+                draft.append(data)
+                draft.publish(digest)
+        finally:
+            self.discard(upload)
 
     @abstractmethod
     def drafts(self) -> Iterator[str]:

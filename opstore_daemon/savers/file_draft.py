@@ -81,12 +81,16 @@ class FileDraft(Draft):
         with translated("reading a draft"):
             return posix.read_into(self._fd, offset, buffer)
 
+    def seal(self) -> None:
+        self._check_usable()
+        self._sealed = True
+
     def publish(self, digest: Digest) -> None:
         self._check_usable()
         target = self._directory.path_of(digest)
         with translated("publishing a draft"):
             try:
-                self._seal()
+                self._make_durable()
                 self._directory.make(target.parent)
                 with posix.opened_folder(target.parent) as folder:
                     self._place(target)
@@ -129,7 +133,7 @@ class FileDraft(Draft):
             os.ftruncate(self._fd, self._offset)
             self._unusable = False
 
-    def _seal(self) -> None:
+    def _make_durable(self) -> None:
         """Accept no more bytes, and sync those that are there."""
         found = os.fstat(self._fd)
         if not os.path.samestat(found, os.lstat(self._path)) or found.st_size != self._offset:

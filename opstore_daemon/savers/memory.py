@@ -182,6 +182,10 @@ class MemoryDraft(Draft):
         buffer[: len(data)] = data
         return len(data)
 
+    def seal(self) -> None:
+        self._check_open()
+        self._staged.sealed = True
+
     def publish(self, digest: Digest) -> None:
         self._check_open()
         self._saver._publish(self._upload, self._staged, Digest.parse(digest))

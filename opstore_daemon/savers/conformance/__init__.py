@@ -7,6 +7,8 @@
         def raw_write(self, saver, digest, data): ...  # replace them by other bytes
         def leftovers(self, saver): ...                # how many things are no blob, draft, trash or quarantine
 
+A saver that several daemons can use joins SharedConformance, too.
+
 The raw hooks bypass the saver: a saver whose reads and writes are wrong in the same way would pass otherwise. After
 each test its drafts are discarded, and there must be no leftovers except the files that acquire() and claim() created.
 """
@@ -24,8 +26,9 @@ from opstore_daemon.savers.conformance.drafts import DraftConformance
 from opstore_daemon.savers.conformance.examination import ExaminationConformance
 from opstore_daemon.savers.conformance.ownership import OwnershipConformance
 from opstore_daemon.savers.conformance.publishing import PublishConformance
+from opstore_daemon.savers.conformance.sharing import SharedConformance
 
-__all__ = ["SaverConformance", "SaverHooks"]
+__all__ = ["SaverConformance", "SaverHooks", "SharedConformance"]
 
 
 class SaverConformance(

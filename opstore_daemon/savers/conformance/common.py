@@ -33,12 +33,14 @@ def get(saver: BaseSaver, digest: Digest = DIGEST) -> bytes:
 
 
 def read_back(draft: Draft) -> bytes:
-    """Return all bytes that the draft has stored."""
+    """Return all bytes that the draft has accepted; it may accept no more afterwards."""
+    if draft.needs_seal:
+        draft.seal()
     data, buffer = bytearray(), memoryview(bytearray(READ_SIZE))
     while len(data) < draft.offset:
         room = buffer[: draft.offset - len(data)]
         count = draft.read_at(len(data), room)
-        assert 0 < count <= len(room), "it returns stored bytes, and no more than asked for"
+        assert 0 < count <= len(room), "it returns accepted bytes, and no more than asked for"
         data += room[:count]
     return bytes(data)
 

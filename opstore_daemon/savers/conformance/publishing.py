@@ -142,6 +142,18 @@ class PublishConformance(SaverHooks):
         put(saver)
         assert saver.published_at(DIGEST) >= first > 0
 
+    def test_bytes_in_memory_become_a_blob_and_leave_no_draft(self, saver: BaseSaver) -> None:
+        for data in (DATA, b"", DATA):
+            saver.put(data, digest_of(data), uuid4().hex)
+            assert get(saver, digest_of(data)) == self.raw_read(saver, digest_of(data)) == data
+        self.raw_write(saver, DIGEST, b"damaged")
+        saver.put(DATA, DIGEST, uuid4().hex)
+        assert get(saver) == DATA
+        assert list(saver.drafts()) == []
+        with pytest.raises(errors.InvalidDigest):
+            saver.put(DATA, cast(Digest, DIGEST.upper()), uuid4().hex)
+        assert list(saver.drafts()) == []
+
     def test_an_invalid_digest_is_refused(self, saver: BaseSaver) -> None:
         for text in ("", "../../x", DIGEST[:-1], DIGEST.upper(), DIGEST.removeprefix("sha256:"), f"{DIGEST}\n"):
             digest = cast(Digest, text)  # text that nobody parsed

@@ -245,13 +245,7 @@ class Uploads:
         self._small.add(upload)
         try:
             with self._space.writing(len(data)):
-                draft = self._saver.draft(upload)
-                try:
-                    draft.append(data)
-                    draft.publish(digest)
-                finally:
-                    draft.close()
-                    self._saver.discard(upload)
+                self._saver.put(data, digest, upload)
         finally:
             self._small.discard(upload)
 

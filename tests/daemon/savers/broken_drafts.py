@@ -2,7 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import closing
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver, Draft, FileSaver, MemorySaver
@@ -225,6 +228,71 @@ class RemembersDiscarded(BrokenSaver):
         return super().draft(upload)
 
 
+class StoresAtTheClose(BrokenSaver):
+    """Keeps in memory what was flushed, until it is closed."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def __init__(self, saver: MemorySaver, upload: str) -> None:
+            super().__init__(saver, upload)
+            self._kept = self._staged
+            self._staged = _Staged(bytearray(self._kept.data), self._kept.sealed)
+
+        def _store(self) -> None:
+            self._kept.data[:], self._kept.sealed = self._staged.data, self._staged.sealed
+
+        def publish(self, digest: Digest) -> None:
+            self._check_open()
+            self._store()
+            self._saver._publish(self._upload, self._kept, Digest.parse(digest))
+            self._staged.sealed = True
+
+        def close(self) -> None:
+            if not self._closed:
+                self._store()
+            super().close()
+
+
+class GrowsWhenSealed(BrokenSaver):
+    """Takes bytes after a seal, as long as nothing is published."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def seal(self) -> None:
+            self._check_open()
+
+
+class TrustsTheAnnouncedSize(BrokenSaver):
+    """Refuses bytes beyond the announced size."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        size: int | None = None
+
+        def expect(self, size: int | None) -> None:
+            self.size = size
+
+        def append(self, data: bytes | bytearray | memoryview) -> None:
+            if self.size is not None and self.offset + len(data) > self.size:
+                raise errors.StorageFailed(reason="there are more bytes than were announced")
+            super().append(data)
+
+
+class CallsTwice(BrokenSaver):
+    """Calls back at once and once more when it is used."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def when_ready(self, call: Callable[[], None]) -> None:
+            call()
+            call()
+
+
+class LeavesTheDraftOfAPut(BrokenSaver):
+    """Keeps the draft that a small blob went through."""
+
+    def put(self, data: bytes, digest: Digest, upload: str) -> None:
+        with closing(self.draft(upload)) as draft:
+            draft.append(data)
+            draft.publish(digest)
+
+
 SABOTEURS: dict[type[BaseSaver], str] = {
     PublishesWhatItHas: "test_nothing_is_visible_before_it_is_published",
     ForgetsOnClose: "test_a_closed_draft_is_reopened_at_its_offset",
@@ -244,6 +312,11 @@ SABOTEURS: dict[type[BaseSaver], str] = {
     PublishesWhatWasDiscarded: "test_a_draft_that_was_discarded_while_open_publishes_nothing",
     TrustsNames: "test_an_invalid_upload_id_is_refused",
     LeavesACopy: "test_discarding_the_draft_keeps_the_blob",
+    StoresAtTheClose: "test_flushed_bytes_need_no_close",
+    GrowsWhenSealed: "test_a_sealed_draft_is_read_and_takes_no_bytes",
+    TrustsTheAnnouncedSize: "test_an_announced_size_is_only_a_hint",
+    CallsTwice: "test_a_draft_calls_once_when_it_is_ready",
+    LeavesTheDraftOfAPut: "test_bytes_in_memory_become_a_blob_and_leave_no_draft",
     RemembersDiscarded: "test_a_discarded_draft_begins_at_0_again",
 }
 """Each with a test that has to fail for it."""
