@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -99,10 +98,10 @@ def http(listener: Listener) -> Iterator[Http]:
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that all processes of this test run share."""
     own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return own.parent if hasattr(pytestconfig, "workerinput") else own
 
 
 @pytest.fixture(scope="session")

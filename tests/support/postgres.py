@@ -7,7 +7,7 @@ has the collation of C, unlike most in production. A statement that relies on th
 import itertools
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +41,7 @@ class Postgres(PrivateServer):
 
     NAME = "postgres"
     END = signal.SIGQUIT
+    IN_MEMORY = True
 
     def __init__(
         self, *, durable: bool = False, settings: Mapping[str, str] | None = None, log: Path | None = None
@@ -57,15 +58,31 @@ class Postgres(PrivateServer):
         return f"postgresql+psycopg://{USER}:{self.secret}@127.0.0.1:{port or self.port}/{database}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Create an empty database; yield its URL, for SQLAlchemy; drop it afterwards with its connections."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Create a database, empty or like a template; yield its URL, for SQLAlchemy; drop it with its connections."""
         name = f"test_{os.getpid()}_{next(_NUMBERS)}"
-        self.execute("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy", name)
+        self.execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
         try:
             yield self.url(name)
         finally:
             if self.is_running:
                 self.execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def template(self, name: str, fill: Callable[[str], None]) -> str:
+        """Make a template of this name, unless another test of the run has: `fill` fills the database at a URL.
+
+        It must close its connections. A database like the template takes 15 ms, whatever filling it took.
+        """
+        with self._connected() as connection:
+            connection.execute("SELECT pg_advisory_lock(1)")
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+                filling = SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy").format
+                connection.execute(filling(Identifier(f"{name}_filling")))
+                fill(self.url(f"{name}_filling"))
+                connection.execute(
+                    SQL("ALTER DATABASE {} RENAME TO {}").format(*map(Identifier, (f"{name}_filling", name)))
+                )
+        return name
 
     def execute(self, statement: str, *names: str) -> None:
         """Run a statement in the database `postgres` as superuser; `names` are the identifiers for its braces."""

@@ -48,10 +48,12 @@ class PrivateServer:
     PORTS: ClassVar[int] = 1
     END: ClassVar[signal.Signals] = signal.SIGKILL
     """The signal that ends it at once."""
+    IN_MEMORY: ClassVar[bool] = False
+    """Whether its files are in memory if there is room, also where TMPDIR is on a disk."""
 
     def __init__(self, *, log: Path | None = None) -> None:
         self.user = unprivileged_user()
-        self.folder = _new_folder(self.user)
+        self.folder = _new_folder(self.user, in_memory=self.IN_MEMORY)
         self.log = log or self.folder / "log"
         self.secret = secrets.token_hex(12)
         self.ports: list[int] = []
@@ -59,6 +61,7 @@ class PrivateServer:
         (self.folder / "lock").touch()
         self._lock = self._hold()
         self._keepers: list[subprocess.Popen[bytes]] = []
+        self._is_shared = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,7 +115,7 @@ class PrivateServer:
             self._lock = None
         for keeper in self._keepers:
             keeper.wait()
-        if not self._keepers:
+        if not self._keepers and not self._is_shared:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._keepers.clear()
 
@@ -223,7 +226,7 @@ class PrivateServer:
         server = cls.__new__(cls)
         server.user, server.log, server._keepers = unprivileged_user(), log, []
         server.folder, server.secret = Path(state["folder"]), state["secret"]
-        server.ports, server.pid = state["ports"], state["pid"]
+        server.ports, server.pid, server._is_shared = state["ports"], state["pid"], True
         try:
             server._lock = server._hold()
         except FileNotFoundError:
@@ -279,11 +282,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _new_folder(user: tuple[int, int] | None) -> Path:
+def _new_folder(user: tuple[int, int] | None, *, in_memory: bool) -> Path:
     # Short paths, because those of sockets have at most 107 bytes; pytest's own folders are closed to other users.
-    for parent in filter(None, (memory_folder(), Path(tempfile.gettempdir()), Path("/tmp"))):  # noqa: S108
+    parents = (memory_folder() if in_memory else None, Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108
+    for parent in filter(None, parents):
         if user is None or _is_open(parent):
-            folder = Path(tempfile.mkdtemp(prefix="opstore-", dir=parent))
+            folder = Path(tempfile.mkdtemp(prefix="opstore-server-", dir=parent))
             if user is not None:
                 os.chown(folder, *user)
             return folder

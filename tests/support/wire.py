@@ -17,8 +17,8 @@ from tests.support.waiting import WITHIN
 class Listening:
     """A listening socket on loopback with a thread for each connection."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.connections = 0
