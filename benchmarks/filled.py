@@ -23,7 +23,7 @@ def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) ->
             _fill_op(connection, place, op, versions, MAJOR, MINOR)
         links = sum(_link(connection, place, versions, back) for place in range(len(ops) - 1))
         last = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
-        connection.exec_driver_sql("UPDATE counter SET position = ?", (last,))
+        connection.exec_driver_sql("UPDATE counter SET position = ?, at = ?", (last, last))
     server.store.register_pipeline("chain", ops)
     return links
 
@@ -33,7 +33,7 @@ def fill_line(server: OpStoreServer, op: str, versions: int, level: Level) -> No
     major, minor = {"patch": (versions, versions), "minor": (versions, 1), "major": (1, 1)}[level]
     with server.db.write() as connection:
         _fill_op(connection, 0, op, versions, major, minor)
-        connection.exec_driver_sql("UPDATE counter SET position = ?", (versions,))
+        connection.exec_driver_sql("UPDATE counter SET position = ?, at = ?", (versions, versions))
 
 
 def number(n: int) -> str:

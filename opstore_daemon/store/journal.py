@@ -1,10 +1,10 @@
 """The journal: each change of the store is an entry with a position, in the order of commits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, case, func, insert, select, update
 
 from opstore_daemon.metadata.statements import Statement
 from opstore_daemon.metadata.tables import Counter, Journal
@@ -14,35 +14,54 @@ STEP_BACK = 60 * 1_000_000  # microseconds: how far the clock may be behind the 
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline", "run", "bisection", "removal"]
 
 
-class Stamp(NamedTuple):
-    """What the entries of one transaction share: their time in microseconds since 1970, and their author if known."""
+class Entry(NamedTuple):
+    """An entry, told from those of other histories of the store: a copy that was restored gives positions again.
 
+    `at` is its time, in microseconds since 1970. Both are 0 for no entry.
+    """
+
+    position: int
     at: int
-    author: str | None = None
 
 
-class EntryTimes:
-    """The times of the entries that this process writes: those of the clock, but never that of the entry before.
+class Stamp:
+    """What the entries of one transaction share: their time, and their author if known.
 
-    The entries of one transaction share a time, and those of the next one have another: that is how a past state knows
-    where a transaction ends. So if the clock stands still, or was set back a little, a time is a microsecond after that
-    of the entry before. If it was set back further, the times are those of the clock, as wrong as they may be: a clock
+    The time is that of the clock, but never that of the entry before, whichever daemon wrote it: that is how a past
+    state knows where a transaction ends. So if the clock stands still, or was set back a little, it is a microsecond
+    after that of the entry before. If it was set back further, it is that of the clock, as wrong as it may be: a clock
     that was ten years ahead for a minute must not make all later times wrong.
     """
 
-    def __init__(self, clock: Callable[[], datetime], last: int | None) -> None:
-        """`last` is the time of the journal's last entry; None if there is none."""
-        self._clock, self._last = clock, last
+    def __init__(self, now: int, author: str | None = None) -> None:
+        """`now` is the time of the clock, in microseconds since 1970, read under the lock of the database."""
+        self.now, self.author = now, author
+        self._at: int | None = None
 
-    def next(self) -> int:
-        """Return the time for the entries of one transaction. Call it under the lock of the database."""
-        now = to_microseconds(self._clock())
-        if self._last is not None and 0 <= self._last - now < STEP_BACK:
-            now = self._last + 1
-        self._last = now
-        return now
+    @property
+    def at(self) -> int:
+        """The time of the entries, in microseconds since 1970; known once the first one was appended."""
+        if self._at is None:
+            raise RuntimeError("the time of the entries is known once the first one was appended")
+        return self._at
+
+    @property
+    def has_entry(self) -> bool:
+        """Whether an entry was appended."""
+        return self._at is not None
+
+    def begin(self, at: int) -> None:
+        """Set the time, which the counter has assigned to the first entry."""
+        self._at = at
 
 
+_NOW = bindparam("now", type_=BigInteger)
+_IS_STEP_BACK = and_(Counter.at >= _NOW, Counter.at < _NOW + STEP_BACK)
+_FIRST_AT = case((_IS_STEP_BACK, Counter.at + 1), else_=_NOW)
+
+_FIRST = Statement(
+    update(Counter).values(position=Counter.position + 1, at=_FIRST_AT).returning(Counter.position, Counter.at)
+)
 _NEXT = Statement(update(Counter).values(position=Counter.position + 1).returning(Counter.position))
 _APPEND = Statement(insert(Journal))
 _LAST = Statement(select(Counter.position))
@@ -54,8 +73,8 @@ def append(connection: Connection, kind: Kind, stamp: Stamp, op_id: int | None =
 
     The update locks the counter's row until the commit, so transactions commit in the order of their positions.
     """
-    position: int = _NEXT.run(connection).scalar_one()
-    _APPEND.run(connection, {"position": position, "kind": kind, "op_id": op_id, **stamp._asdict()})
+    position = _next_position(connection, stamp)
+    _APPEND.run(connection, {"position": position, "kind": kind, "op_id": op_id, **_shared(stamp)})
     return position
 
 
@@ -63,15 +82,31 @@ def append_many(connection: Connection, kind: Kind, stamp: Stamp, op_ids: Sequen
     """Append an entry for each of these ops (None: about no op), and return their positions."""
     if not op_ids:
         return range(0)
-    moved = update(Counter).values(position=Counter.position + len(op_ids)).returning(Counter.position)
-    last: int = connection.execute(moved).scalar_one()
-    positions = range(last - len(op_ids) + 1, last + 1)
+    first = last = _next_position(connection, stamp)
+    if len(op_ids) > 1:
+        moved = update(Counter).values(position=Counter.position + len(op_ids) - 1).returning(Counter.position)
+        last = connection.execute(moved).scalar_one()
+    positions = range(first, last + 1)
     entries = [
-        {"position": position, "kind": kind, "op_id": op_id, **stamp._asdict()}
+        {"position": position, "kind": kind, "op_id": op_id, **_shared(stamp)}
         for position, op_id in zip(positions, op_ids, strict=True)
     ]
     connection.execute(insert(Journal), entries)
     return positions
+
+
+def _next_position(connection: Connection, stamp: Stamp) -> int:
+    """Return the position of the next entry. The first one of a transaction also gets the time of them all."""
+    if stamp.has_entry:
+        position: int = _NEXT.run(connection).scalar_one()
+        return position
+    first = _FIRST.run(connection, {"now": stamp.now}).one()
+    stamp.begin(first.at)
+    return int(first.position)
+
+
+def _shared(stamp: Stamp) -> dict[str, object]:
+    return {"at": stamp.at, "author": stamp.author}
 
 
 def last(connection: Connection) -> int:
@@ -80,16 +115,10 @@ def last(connection: Connection) -> int:
     return last
 
 
-def last_time(connection: Connection) -> int | None:
-    """Return the time of the last entry; None if there is none."""
-    newest = select(Journal.at).order_by(Journal.position.desc()).limit(1)
-    return connection.execute(newest).scalar()
-
-
 def end_of_transaction(connection: Connection, position: int) -> int:
     """Return the position of the last entry of the transaction that wrote the entry of this position.
 
-    The entries of a transaction share a time, and the next entry has another (EntryTimes).
+    The entries of a transaction share a time, and the next entry has another (Stamp).
     """
     at = select(Journal.at).where(Journal.position == position).scalar_subquery()
     following = select(Journal.position).where(Journal.position > position, Journal.at != at)

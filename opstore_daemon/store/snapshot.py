@@ -12,8 +12,10 @@ from sqlalchemy import (
     Connection,
     Executable,
     ScalarSelect,
+    Select,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -25,6 +27,7 @@ from sqlalchemy import (
 from opstore_daemon.metadata.statements import Query
 from opstore_daemon.metadata.tables import (
     Description,
+    Journal,
     Label,
     Link,
     Message,
@@ -110,6 +113,19 @@ class TimeFilter:
         newest = select(known.sequence).where(known.op_id == op_id, known.position <= _AS_OF)
         newest = newest.correlate_except(known)  # `op_id` may be a column of an enclosing query
         return newest.order_by(known.position.desc()).limit(1).scalar_subquery()
+
+    def entry(self, position: Select[Any]) -> Select[Any]:
+        """Return the query for the position and the time of the entry at the position that the given query selects.
+
+        If that is later than the snapshot, of the snapshot's last entry. The time of no entry is 0.
+        """
+        found = position.subquery()
+        last: Any = next(iter(found.c))
+        if self.past:
+            last = case((last > _AS_OF, _AS_OF), else_=last)
+        limited = select(last.label("position")).select_from(found).subquery()
+        entry = select(limited.c.position, func.coalesce(Journal.at, 0).label("at"))
+        return entry.select_from(limited).outerjoin(Journal, Journal.position == limited.c.position)
 
     @cache  # noqa: B019
     def stored(self) -> ColumnElement[bool]:

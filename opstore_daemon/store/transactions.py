@@ -1,7 +1,6 @@
 """Run a verb as one transaction, and at most once for each idempotency key."""
 
 import copy
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -45,10 +44,6 @@ class Transactions:
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
         self.database, self.saver = database, saver
         self._clock = clock
-        with database.read() as connection:
-            self._entry_times = journal.EntryTimes(clock, journal.last_time(connection))
-        self.opening = secrets.token_hex(4)
-        """Tells what was read since this store was opened from what was read before."""
         self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
@@ -63,7 +58,7 @@ class Transactions:
 
     def _stamp(self) -> Stamp:
         """Return what the entries of the caller's transaction share. Call it once in a transaction."""
-        return Stamp(self._entry_times.next(), self._author)
+        return Stamp(self._now(), self._author)
 
     def idempotent(self, request: IdempotentRequest | None) -> Self:
         """Return this store bound to one request: if the request is repeated, its write is not."""

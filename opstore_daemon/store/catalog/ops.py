@@ -17,7 +17,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import removed
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.catalog.version_rows import ALL, Where
-from opstore_daemon.store.journal import Stamp
+from opstore_daemon.store.journal import Entry, Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 Latest = aliased(Version)
@@ -148,15 +148,14 @@ def _set_changed(*, op_ids: Sequence[int], at: int) -> Executable:
     return update(Op).where(Op.id.in_(op_ids)).values(changed=at)
 
 
-def last_change(snapshot: Snapshot, names: Sequence[OpName]) -> int:
-    """Return the position of the last entry that verdicts about these ops may depend on; 0 if there is none."""
-    changed: int = snapshot.execute(_last_change(names=list(names))).scalar_one()
-    return changed if snapshot.position is None else min(changed, snapshot.position)
+def last_change(snapshot: Snapshot, names: Sequence[OpName]) -> Entry:
+    """Return the last entry that verdicts about these ops may depend on."""
+    return Entry(*snapshot.execute(_last_change(snapshot.time_filter, names=list(names))).one())
 
 
 @prepared
-def _last_change(*, names: Sequence[str]) -> Executable:
-    return select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))
+def _last_change(time_filter: TimeFilter, *, names: Sequence[str]) -> Executable:
+    return time_filter.entry(select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names)))
 
 
 def set_compat(connection: Connection, op: OpRow, compat: Compat, stamp: Stamp) -> None:

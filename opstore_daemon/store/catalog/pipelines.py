@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, Executable, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Executable, Select, case, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp, aliased
@@ -15,7 +15,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.suggestions import names_like
-from opstore_daemon.store.journal import Stamp
+from opstore_daemon.store.journal import Entry, Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 MAX_PIPELINES = 5  # named in an error
@@ -120,27 +120,27 @@ def _ever(*, name: str) -> Executable:
     return select(exists().where(Pipeline.name == name))
 
 
-def last_change(snapshot: Snapshot, name: PipelineName) -> int:
-    """Return the position of the last entry that the verdict for the pipeline may depend on; raise PipelineNotFound.
+def last_change(snapshot: Snapshot, name: PipelineName) -> Entry:
+    """Return the last entry that the verdict for the pipeline may depend on; raise PipelineNotFound.
 
-    One statement, because clients that wait for a verdict poll this position.
+    One statement, because clients that wait for a verdict poll it.
     """
-    position: int | None
-    changed: int
-    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=name)).one()
+    position, at = snapshot.execute(_last_change(snapshot.time_filter, name=name)).one()
     if position is None:
         raise _not_found(snapshot, name)
-    return max(position, changed if snapshot.position is None else min(changed, snapshot.position))
+    return Entry(position, at)
 
 
 @prepared
-def _changes(time_filter: TimeFilter, *, name: str) -> Executable:
-    return (
-        select(func.max(Pipeline.position), func.max(Op.changed))
+def _last_change(time_filter: TimeFilter, *, name: str) -> Executable:
+    registered, changed = func.max(Pipeline.position), func.max(Op.changed)
+    last = (
+        select(case((registered > changed, registered), else_=changed))
         .join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
         .join(Op, Op.id == PipelineOp.op_id)
         .where(Pipeline.name == name, time_filter.in_force(Pipeline))
     )
+    return time_filter.entry(last)
 
 
 def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:

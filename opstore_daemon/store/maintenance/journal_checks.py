@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, and_, func, or_, select
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Journal, Link, Op, Tag, Version, aliased
+from opstore_daemon.metadata.tables import Counter, Journal, Link, Op, Tag, Version, aliased
 from opstore_daemon.protocol.records.fsck import FindingKind
 from opstore_daemon.store import journal
 from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
@@ -26,12 +26,29 @@ def check_journal(page: Page, begin: str) -> Steps:
         for found in _positions(connection, first, min(end, last + 1)):
             page.add(*found, BACKUP)
         if end > last:
+            _check_counter(page, connection, last)
             for position in connection.execute(_beyond(last)).scalars():
                 page.add("journal", f"position {position}", f"the journal's last position is {last}", BACKUP)
         for query, kind, observed, advice in _CONTRADICTIONS:
             for position, name in query(first=first, end=end).run(connection).all():
                 page.add(kind, f"position {position}, {name}", observed, advice)
     return str(end) if end <= last else None
+
+
+def _check_counter(page: Page, connection: Connection, last: int) -> None:
+    """Compare the time in the counter, from which the next entry's follows, with that of the last entry."""
+    at = connection.execute(select(Journal.at).where(Journal.position == last)).scalar()
+    counted = connection.execute(select(Counter.at)).scalar_one()
+    if at is not None and counted != at:
+        observed = f"the counter of the journal has the time {_shown(counted)}, and the entry {_shown(at)}"
+        page.add("journal", f"position {last}", observed, BACKUP)
+
+
+def _shown(at: int) -> str:
+    try:
+        return journal.to_datetime(at).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{at} microseconds"
 
 
 def _positions(connection: Connection, first: int, end: int) -> Iterator[tuple[FindingKind, str, str]]:

@@ -16,6 +16,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import pipelines, removals
 from opstore_daemon.store.catalog.removals import LinkRow, Selected
 from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.journal import Entry
 from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
@@ -32,12 +33,12 @@ class _Changed(Exception):
 
 
 class _Resolved(NamedTuple):
-    """A pipeline that was resolved: the position of its last change, and the ids of the versions in its resolution.
+    """A pipeline that was resolved: the entry of its last change, and the ids of the versions in its resolution.
 
     If they could not be found out, `ids` is None and `why` says why, in words.
     """
 
-    changed: int
+    changed: Entry
     ids: frozenset[int] | None
     why: str = ""
 
@@ -130,8 +131,8 @@ class RemovalOperations(Transactions):
         return found
 
 
-def _changes(snapshot: Snapshot, selected: Selected) -> dict[str, int]:
-    """Return the pipelines in force that have an op of the versions, each with the position of its last change."""
+def _changes(snapshot: Snapshot, selected: Selected) -> dict[str, Entry]:
+    """Return the pipelines in force that have an op of the versions, each with the entry of its last change."""
     names = pipelines.with_ops(snapshot, {row.op_id for row in selected.rows})
     return {name: pipelines.last_change(snapshot, PipelineName(name)) for name in names}
 

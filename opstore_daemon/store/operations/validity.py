@@ -1,6 +1,7 @@
 """Links and what follows from them: verdicts, resolutions, locks and affected ops."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -23,6 +24,7 @@ from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules.budget import Budget
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
+from opstore_daemon.store.journal import Entry
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.snapshot import Snapshot
@@ -31,10 +33,17 @@ from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
 from opstore_daemon.store.validity.verdicts import Chosen
 
-HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
+HasVerdict = Callable[[Entry], bool]  # whether the caller already has the verdict as of an entry
 
 
-def _has_none(_position: int) -> bool:
+class LatestVerdict(NamedTuple):
+    """The last entry that a verdict may depend on, and the verdict; None if the caller has it already."""
+
+    entry: Entry
+    verdict: Validation | None = None
+
+
+def _has_none(_entry: Entry) -> bool:
     return False
 
 
@@ -83,8 +92,8 @@ class ValidityOperations(Transactions):
 
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """Return the verdict for one edge (protocol.interface)."""
-        verdict = self.edge_verdict(upstream, downstream, as_of)
-        assert not isinstance(verdict, int), "only a verdict that the caller has is a position"  # noqa: S101
+        verdict = self.edge_verdict(upstream, downstream, as_of).verdict
+        assert verdict is not None, "only a verdict that the caller has is left out"  # noqa: S101
         return verdict
 
     def edge_verdict(
@@ -93,24 +102,24 @@ class ValidityOperations(Transactions):
         downstream: str,
         as_of: str | None = None,
         unless: HasVerdict = _has_none,
-    ) -> Validation | int:
-        """Return the verdict for one edge, or only its position if the caller has the verdict of that position."""
+    ) -> LatestVerdict:
+        """Return the verdict for one edge, or only its last entry if the caller has the verdict as of that entry."""
         up, down = Reference.parse(upstream), Reference.parse(downstream)
         if up.op == down.op:
             raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
         with self._snapshot(as_of) as snapshot:
-            position = ops.last_change(snapshot, [up.op, down.op])
-            if unless(position):
-                return position
+            entry = ops.last_change(snapshot, [up.op, down.op])
+            if unless(entry):
+                return LatestVerdict(entry)
             chosen: dict[str, Chosen] = {each.op: verdicts.choose(snapshot, each) for each in (up, down)}
-            return verdicts.validate(snapshot, [(up.op, down.op)], chosen, position)
+            return LatestVerdict(entry, verdicts.validate(snapshot, [(up.op, down.op)], chosen, entry.position))
 
     def validate_pipeline(
         self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None, exact_set: bool = False
     ) -> Validation:
         """Return the verdict over all edges of a pipeline (protocol.interface)."""
-        verdict = self.pipeline_verdict(pipeline, use, as_of, exact_set=exact_set)
-        assert not isinstance(verdict, int), "only a verdict that the caller has is a position"  # noqa: S101
+        verdict = self.pipeline_verdict(pipeline, use, as_of, exact_set=exact_set).verdict
+        assert verdict is not None, "only a verdict that the caller has is left out"  # noqa: S101
         return verdict
 
     def pipeline_verdict(
@@ -122,8 +131,8 @@ class ValidityOperations(Transactions):
         is_cancelled: IsCancelled = never,
         *,
         exact_set: bool = False,
-    ) -> Validation | int:
-        """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position.
+    ) -> LatestVerdict:
+        """Return the verdict for a pipeline, or only its last entry if the caller has the verdict as of that entry.
 
         Stops once `is_cancelled` returns True. Raises TooManySearches: that of a large pipeline takes as long as a
         search.
@@ -134,15 +143,17 @@ class ValidityOperations(Transactions):
             return errors.TooMuchWork(question=f"to validate {name}", limit=limit)
 
         with self._snapshot(as_of) as snapshot:
-            position = pipelines.last_change(snapshot, name)
-            if unless(position):
-                return position
+            entry = pipelines.last_change(snapshot, name)
+            if unless(entry):
+                return LatestVerdict(entry)
             graph = pipelines.get(snapshot, name)
             if len(graph.edges) <= verdicts.FEW_EDGES:
-                return _verdict(snapshot, graph, used, position, Budget(), exact_set=exact_set)
+                found = _verdict(snapshot, graph, used, entry.position, Budget(), exact_set=exact_set)
+                return LatestVerdict(entry, found)
         with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
-            position = pipelines.last_change(snapshot, name)
-            return _verdict(snapshot, pipelines.get(snapshot, name), used, position, budget, exact_set=exact_set)
+            entry, graph = pipelines.last_change(snapshot, name), pipelines.get(snapshot, name)
+            found = _verdict(snapshot, graph, used, entry.position, budget, exact_set=exact_set)
+            return LatestVerdict(entry, found)
 
     def resolve(
         self,

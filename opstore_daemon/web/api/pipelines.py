@@ -116,7 +116,7 @@ def remove(_api: Api, pipeline: PipelineName) -> Response:
 )
 def verdict(_api: Api, pipeline: PipelineName, query: VerdictQuery) -> Response:
     """Return the verdict over all edges, for the latest versions or those in `use`."""
-    verdict_or_position = store().pipeline_verdict(
+    found = store().pipeline_verdict(
         pipeline,
         query.use,
         query.as_of,
@@ -124,4 +124,4 @@ def verdict(_api: Api, pipeline: PipelineName, query: VerdictQuery) -> Response:
         is_cancelled=is_client_gone(),
         exact_set=bool(query.exact_set),
     )
-    return json_or_304(verdict_or_position)
+    return json_or_304(found)

@@ -69,8 +69,8 @@ RESPONSE_ID = Header(
 ETAG = Header("ETag", "The digest, in quotes.", Annotated[str, Meta(pattern=r'^"sha256:[0-9a-f]{64}"$')])
 VERDICT_ETAG = Header(
     "ETag",
-    "The position of the last entry that the verdict may depend on, and an id of this start of the daemon, in quotes.",
-    Annotated[str, Meta(pattern=r'^"[0-9]+-[0-9a-f]{8}"$')],
+    "The position and the time of the last entry that the verdict may depend on, in quotes.",
+    Annotated[str, Meta(pattern=r'^"[0-9]+-[0-9a-f]+"$')],
 )
 LOCATION = Header("Location", "The path of what was created.", Annotated[str, Meta(pattern="^/v1/")])
 OFFSET = Header(routes.UPLOAD_OFFSET, "The current offset of the upload, in bytes.", Count)

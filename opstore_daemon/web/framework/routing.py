@@ -12,6 +12,8 @@ from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
+from opstore_daemon.store.journal import Entry
+from opstore_daemon.store.operations.validity import LatestVerdict
 from opstore_daemon.store.places import never
 from opstore_daemon.web.framework import path_parameters, query_parameters, request_body
 from opstore_daemon.web.framework.headers import Header
@@ -197,25 +199,26 @@ def client_has(etag: str) -> bool:
     return request.if_none_match.contains_weak(etag)
 
 
-def has_verdict(position: int) -> bool:
-    """Return whether `If-None-Match` has the etag of the verdict at this position; `*` does not match one."""
-    return client_has(_etag(position)) and not request.if_none_match.star_tag
+def has_verdict(entry: Entry) -> bool:
+    """Return whether `If-None-Match` has the etag of the verdict as of this entry; `*` does not match one."""
+    return client_has(_etag(entry)) and not request.if_none_match.star_tag
 
 
-def _etag(position: int) -> str:
-    """Return the etag of the verdict at this position: another one after each start, since a restore takes back
-    positions that later entries get again.
+def _etag(entry: Entry) -> str:
+    """Return the etag of the verdict as of this entry, which every daemon of the database gives.
+
+    Its position alone would not do: a restore takes back positions, and later entries get them again at other times.
     """
-    return f"{position}-{store().opening}"
+    return f"{entry.position}-{entry.at:x}"
 
 
-def json_or_304(verdict: records.Validation | int) -> Response:
-    """Return the verdict with its etag, or 304 if the client has it: then its position is enough."""
-    etag = _etag(verdict if isinstance(verdict, int) else verdict.position)
+def json_or_304(found: LatestVerdict) -> Response:
+    """Return the verdict with its etag, or 304 if the client has it."""
+    etag = _etag(found.entry)
     headers = {"ETag": f'"{etag}"'}
-    if isinstance(verdict, int) or client_has(etag):
+    if found.verdict is None or client_has(etag):
         return empty_response(304, headers)
-    return json_response(verdict, headers=headers)
+    return json_response(found.verdict, headers=headers)
 
 
 def empty_response(status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -19,6 +19,7 @@ from tests.support.http_client import Http
 from tests.support.in_process import InProcessClient
 from tests.support.raw_http import Raw
 from tests.support.refusals import Watch
+from tests.support.servers import open_server
 from tests.support.statements import counted
 
 EDGE = f"{routes.VERDICT}?upstream=pca&downstream=forest"
@@ -56,7 +57,19 @@ def test_a_client_that_has_the_verdict_gets_304(asked: Http, question: str) -> N
     assert asked.get(question, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_an_etag_of_an_earlier_start_is_not_believed(tmp_path: Path) -> None:
+def test_every_daemon_of_a_database_gives_the_same_etag(tmp_path: Path) -> None:
+    etags = []
+    for _ in range(2):
+        with closing(open_server(tmp_path)) as server:
+            client = InProcessClient(server)
+            client.push("pca", b"one")
+            client.push("forest", b"one")
+            asked = server.flask.test_client().get(EDGE, headers={"Authorization": f"Bearer {server.token}"})
+            etags.append(asked.headers["ETag"])
+    assert etags[0] == etags[1]
+
+
+def test_an_etag_of_before_a_restore_is_not_believed(tmp_path: Path) -> None:
     """A store that was restored gives the positions after the backup to other entries."""
     etags = []
     for state in ("valid", "invalid"):
