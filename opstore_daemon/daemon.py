@@ -32,8 +32,6 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler, one_line
 from opstore_daemon.metadata import Database, Migrate
-from opstore_daemon.metadata.connections import path_of
-from opstore_daemon.metadata.database_match import keeping_wal
 from opstore_daemon.protocol import errors, proof, restore_marker
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
@@ -81,7 +79,7 @@ def serve(
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
-        spend_on = database.reserve.spend_on
+        spend_on = database.spend_on
         token = spend_on(lambda: load_token(config.token_file))
         raise_open_files(FILES)
         server = spend_on(lambda: OpStoreServer(config.saver(), database, token=token, hosts=names, home=config.home))
@@ -100,7 +98,7 @@ def serve(
             instance = secrets.token_hex(16)
             server.guards.add_proof(proof.secret_of(token, instance))
             spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
-            database.reserve.keep()
+            database.keep_reserve()
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
             _reduce_garbage_collection()
@@ -254,7 +252,7 @@ def upgrade(config: Config) -> UpgradedSchema:
     """
     os.umask(0o077)
     with locked(config), closing(Database(config.db_url)) as database:
-        spend_on, migrate = database.reserve.spend_on, Migrate(database)
+        spend_on, migrate = database.spend_on, Migrate(database)
         database.acquire(str(config.home))
         before = spend_on(lambda: _revision(database, migrate))
         # Where the blobs of a database outside of the home are, is unknown.
@@ -266,7 +264,8 @@ def upgrade(config: Config) -> UpgradedSchema:
 def current(config: Config) -> CurrentSchema:
     """Return the database's schema and the one that this release needs. Raises RestoreUnfinished."""
     restore_marker.check(config.home)
-    with keeping_wal(path_of(config.db_url)), closing(Database(config.db_url)) as database:
+    database = Database(config.db_url)
+    with database.only_read():
         migrate = Migrate(database)
         schema = _revision(database, migrate)
         return CurrentSchema(schema, migrate.head(), migrate.release_needed(schema))
@@ -274,4 +273,4 @@ def current(config: Config) -> CurrentSchema:
 
 def _revision(database: Database, migrate: Migrate) -> str | None:
     # An empty file is not opened: SQLite would delete a WAL that lies beside it.
-    return None if database.file is not None and database.file.is_empty() else migrate.current()
+    return None if database.is_empty() else migrate.current()

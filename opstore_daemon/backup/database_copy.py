@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from opstore_daemon.metadata import failures
 from opstore_daemon.metadata.identity import later_release
 from opstore_daemon.metadata.migrate import known_revisions, schema_too_new
+from opstore_daemon.metadata.sqlite import failures
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.backup_lines import Problem
 from opstore_daemon.protocol.digests import PREFIX

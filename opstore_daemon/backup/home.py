@@ -15,7 +15,7 @@ import msgspec
 from opstore_daemon.backup import database_copy, files
 from opstore_daemon.config import Config
 from opstore_daemon.home import locked
-from opstore_daemon.metadata.connections import path_of
+from opstore_daemon.metadata.sqlite.connections import path_of
 from opstore_daemon.protocol import errors, restore_marker
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.system.lock_file import Busy, LockFile, holder

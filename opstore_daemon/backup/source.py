@@ -14,8 +14,8 @@ from typing import NoReturn
 from opstore_daemon.backup import database_copy
 from opstore_daemon.backup.database_copy import Facts
 from opstore_daemon.config import Config
-from opstore_daemon.metadata.connections import path_of
-from opstore_daemon.metadata.database_file import DatabaseFile
+from opstore_daemon.metadata.sqlite.connections import path_of
+from opstore_daemon.metadata.sqlite.database_file import DatabaseFile
 from opstore_daemon.protocol import errors, restore_marker, runtime_file
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.rules.store_binding import DatabaseState, SaverState, decide

@@ -1,15 +1,33 @@
-"""The database of a store: its connections and its schema."""
+"""The database of a store: `Database(url)` is the one that its URL names."""
 
-import os
-from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
-from opstore_daemon.metadata.connections import Connections
+from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.metadata.identity import id_of
 from opstore_daemon.metadata.migrate import Migrate
+from opstore_daemon.metadata.url import invalid, parse
+
+# By name, as SQLAlchemy finds its dialects: the driver of a database is imported only if a URL asks for it.
+_IMPLEMENTATIONS = {"sqlite": ("opstore_daemon.metadata.sqlite.database", "SqliteDatabase")}
 
 
-class Database(Connections):
+class Database(BaseDatabase):
     """The database at `url`, an SQLAlchemy URL. Its schema is created or upgraded by `create_all`."""
+
+    def __new__(cls, url: str, **options: Any) -> "Database":
+        """Return the database of the kind that the URL names; raise InvalidSetting."""
+        if cls is not Database:
+            return super().__new__(cls)
+        kind = parse(url).get_backend_name()
+        if kind not in _IMPLEMENTATIONS:
+            raise invalid(f"{kind} is not supported: use sqlite:///PATH")
+        module, name = _IMPLEMENTATIONS[kind]
+        found: type[Database] = getattr(import_module(module), name)
+        return super().__new__(found)
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
 
     def create_all(self) -> None:
         """Create or upgrade the schema, as `migrate.upgrade()` does."""
@@ -18,34 +36,4 @@ class Database(Connections):
     def store_id(self) -> str:
         """Return the id of the store; raise DatabaseDamaged if it has none."""
         with self.read() as connection:
-            return id_of(connection, str(self.path))
-
-    def acquire(self, home: str | None = None) -> None:
-        """Become the one daemon of the database until `close` (DatabaseFile.acquire); one in memory has no other.
-
-        Only then may the reserve be given up, or for the lock itself: it needs space only if its file is missing, and
-        then nobody holds it.
-        """
-        if self.file is not None:
-            file = self.file
-            self.reserve.spend_on(lambda: file.acquire(home))
-
-    def name_store(self, store_id: str) -> None:
-        """Record whose commits the WAL has, for a start that finds another database beside it."""
-        if self.file is not None:
-            self.file.name_store(store_id)
-
-    def size(self) -> int | None:
-        """Return the bytes of the database and its WAL; None for a database in memory."""
-        if self.path is None:
-            return None
-        total = 0
-        for suffix in ("", "-wal"):
-            with suppress(FileNotFoundError):
-                total += os.stat(f"{self.path}{suffix}").st_size
-        return total
-
-    def verify(self) -> None:
-        """Raise DatabaseReplaced if a commit could not be acknowledged."""
-        if self.file is not None:
-            self.file.verify()
+            return id_of(connection, self.name)

@@ -20,8 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from opstore_daemon.metadata.backup import back_up
-from opstore_daemon.metadata.connections import Connections
+from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.metadata.identity import new_row, newer_release
 from opstore_daemon.metadata.tables import Base, Counter, StoreIdentity
 from opstore_daemon.protocol import errors
@@ -41,7 +40,7 @@ REVISION = Table(
 class Migrate:
     """The migrations of one database."""
 
-    def __init__(self, database: Connections) -> None:
+    def __init__(self, database: BaseDatabase) -> None:
         self._database = database
 
     def head(self) -> str:
@@ -82,15 +81,14 @@ class Migrate:
         database file itself when it returns, so that a database that loses its WAL is not taken for a new one.
         Raises SchemaTooNew, and StorageFull with the number of bytes that are needed: then the database is unchanged.
         """
-        if self._database.file is not None:
-            self._database.file.create()
+        self._database.create()
         current = self.check()
         if current == self.head():
             self._database.checkpoint()
             return None
-        backup = self._back_up(current) if current else None
+        backup = self._database.back_up(f".before-{self.head()}-at-{current}") if current else None
         try:
-            with self._database.write() as connection:
+            with self._database.write_schema() as connection:
                 # Read again: another process may have created it meanwhile.
                 if _revision_of(connection) is None:
                     _create(connection, self.head(), store_id)
@@ -100,16 +98,7 @@ class Migrate:
             if backup is not None:
                 backup.unlink(missing_ok=True)  # the database is unchanged, and the disk needs the space
             raise
-        self._database.checkpoint()
-        self._database.reopen_readers()
-        return backup
-
-    def _back_up(self, revision: str) -> Path | None:
-        path = self._database.path
-        if path is None:
-            return None
-        backup = path.with_name(f"{path.name}.before-{self.head()}-at-{revision}")
-        back_up(path, backup)
+        self._database.schema_changed()
         return backup
 
 

@@ -16,9 +16,9 @@ EXAMINED = 100  # of the newest stored versions, in search of one whose bytes th
 
 def examine_database(database: Database, migrate: Migrate) -> DatabaseState:
     """Return what the database is; raise SchemaTooNew, DatabaseFailed, or DatabaseDamaged if tables are missing."""
-    if database.file is None:
+    if database.is_in_memory:
         return DatabaseState("memory")
-    if database.file.is_empty():
+    if database.is_empty():
         return DatabaseState("new")  # not opened: SQLite would create it, and delete a WAL that lies beside it
     tables = migrate.tables()
     if not tables:
@@ -28,7 +28,7 @@ def examine_database(database: Database, migrate: Migrate) -> DatabaseState:
     missing = (set(Base.metadata.tables) if revision == migrate.head() else {Version.__tablename__}) - tables
     if revision is None or missing:
         reason = f"the table {min(missing)} is missing" if missing else "its tables have no revision"
-        raise errors.DatabaseDamaged(database=str(database.path), reason=reason)
+        raise errors.DatabaseDamaged(database=database.name, reason=reason)
     store_id = database.store_id() if StoreIdentity.__tablename__ in tables else None
     stored = select(literal(1)).where(Version.digest.is_not(None)).limit(1)
     with database.read() as connection:

@@ -58,7 +58,7 @@ def upgrade_alone(database: Database, migrate: Migrate, saver: BaseSaver | None)
 
 
 def _refuse(decision: Decision, database: Database, state: DatabaseState, saver: BaseSaver, found: SaverState) -> None:
-    name, place = str(database.path or "sqlite:///:memory:"), saver.place()
+    name, place = database.name, saver.place()
     blobs = f"of the store {found.store_id}" if found.store_id else "without a store id"
     if decision == "database lost":
         raise errors.DatabaseLost(saver=place, reason=f"{_what_is_there(database)}, and the blobs are {blobs}")
@@ -74,8 +74,10 @@ def _refuse(decision: Decision, database: Database, state: DatabaseState, saver:
 
 
 def _what_is_there(database: Database) -> str:
-    if database.path is None:
+    if database.is_in_memory:
         return "the database is in memory"
+    if database.path is None:
+        return f"{database.name} has no tables"
     if not database.path.exists():
         return f"{database.path} does not exist"
     return f"{database.path} has {database.path.stat().st_size} bytes and no tables"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_daemon.metadata.connections import READERS
+from opstore_daemon.metadata.sqlite.connections import READERS
 from tests.load import mixed, process_size
 from tests.load.figures import report
 from tests.load.process_size import growth, sampled, sockets_of

@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata.statements import DriverStatement
+from tests.support.sqlite_database import as_sqlite
 
 
 @contextmanager
@@ -18,7 +19,9 @@ def executed_by_sqlalchemy(server: OpStoreServer) -> Iterator[list[str]]:
     def note(*args: object) -> None:
         statements.append(str(args[2]))
 
-    engines = [server.db.engine, *([server.db._copies] if server.db.path is None else [])]
+    engines = [server.db.engine]
+    if server.db.is_in_memory:
+        engines.append(as_sqlite(server.db)._copies)
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     try:

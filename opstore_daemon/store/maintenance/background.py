@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -60,7 +60,7 @@ class _Task(threading.Thread, Generic[T]):
     def interrupt(self) -> None:
         with self._lock:
             if self._connection is not None:
-                cast(Any, self._connection.connection.dbapi_connection).interrupt()
+                self._database.interrupt(self._connection)
 
     def result(self) -> T:
         if self._error is not None:

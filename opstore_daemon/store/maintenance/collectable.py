@@ -46,7 +46,7 @@ class Collectable:
         place = self.saver.place()
         if not self._owns_blobs:
             raise errors.CollectionRefused(reason=f"what is in {place} may belong to another store")
-        if self.database.path is None:
+        if self.database.is_in_memory:
             if self.saver.outlives_process:
                 raise errors.CollectionRefused(reason=f"the database is in memory, and {place} outlives it")
         elif self.saver.carries_id and self.saver.store_id() != self.database.store_id():
@@ -80,4 +80,4 @@ class Collectable:
         recorded, ends_at = self.saver.position(), journal.last(connection)
         if ends_at < recorded:
             reason = f"its journal ends at position {ends_at}, and the blobs are those of position {recorded}"
-            raise errors.DatabaseDamaged(database=str(self.database.path), reason=reason)
+            raise errors.DatabaseDamaged(database=self.database.name, reason=reason)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, func, select
 from sqlalchemy.exc import DBAPIError
 
-from opstore_daemon.metadata.failures import DAMAGE
+from opstore_daemon.metadata.sqlite.failures import DAMAGE
 from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.store.maintenance.background import read_in_background

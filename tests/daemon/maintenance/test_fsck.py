@@ -21,6 +21,7 @@ from opstore_daemon.store.places import POLL
 from tests.support.damage import DAMAGES, KINDS, SEEN_BY_READING, blob_path
 from tests.support.random_bytes import random_bytes
 from tests.support.servers import open_server
+from tests.support.sqlite_database import as_sqlite
 
 
 def fill(server: OpStoreServer) -> None:
@@ -441,14 +442,14 @@ def test_memory_does_not_grow_with_a_blob(filled: OpStoreServer, monkeypatch: py
 def test_a_page_holds_no_transaction_while_it_reads_bytes(
     filled: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = filled.db._readers
+    pool = as_sqlite(filled.db)._readers
     assert pool is not None
     held: list[int] = []
     opened = FileSaver.open
 
     def look(saver: FileSaver, digest: Digest) -> object:
         held.append(pool.pool.checkedout())  # type: ignore[attr-defined]
-        assert not filled.db._lock.locked()
+        assert not as_sqlite(filled.db)._lock.locked()
         return opened(saver, digest)
 
     monkeypatch.setattr(FileSaver, "open", look)

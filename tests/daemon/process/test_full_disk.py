@@ -21,6 +21,7 @@ from tests.support.daemon import Daemon, killed_at_the_end, run
 from tests.support.faults import fails
 from tests.support.garbage import remove, store_on_files
 from tests.support.small_disk import MIB, MountedDisk, mounted
+from tests.support.sqlite_database import as_sqlite
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -149,7 +150,7 @@ def test_a_database_and_a_folder_that_are_full_are_freed_by_removing_and_purging
 ) -> None:
     """In every system: the reserve is spent, nothing can be renamed, and the log of the database can't grow."""
     with store_on_files(tmp_path) as server:
-        server.db.reserve.keep()
+        as_sqlite(server.db).reserve.keep()
         server.store.push("pca", b"first " * 1000)
         server.store.push("pca", b"second")
         remove(server, "pca@1.0.0")

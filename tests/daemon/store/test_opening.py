@@ -551,7 +551,7 @@ import json, os, shutil, sys
 from pathlib import Path
 from sqlalchemy.engine.default import DefaultDialect
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata import connections, database_file
+from opstore_daemon.metadata.sqlite import connections, database_file
 from opstore_daemon.savers import FileSaver, MemorySaver
 import alembic.command, alembic.config
 

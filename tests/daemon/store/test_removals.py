@@ -22,6 +22,7 @@ from opstore_daemon.store.store import Store
 from tests.daemon.store.test_scale import steps
 from tests.support.faults import commit_fails
 from tests.support.new_version import new_version
+from tests.support.sqlite_database import as_sqlite
 from tests.support.statements import counted
 
 
@@ -85,11 +86,11 @@ def test_removed_versions_are_in_no_size(memory: OpStoreServer) -> None:
 
 def test_a_full_disk_gives_up_the_reserve_for_a_removal(files: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     linked(files.store)
-    files.db.reserve.keep()
+    as_sqlite(files.db).reserve.keep()
     commit = files.db.engine.dialect.do_commit
 
     def commit_if_there_is_room(connection: Any) -> None:
-        if not files.db.reserve.is_missing():
+        if not as_sqlite(files.db).reserve.is_missing():
             raise sqlite3.OperationalError("database or disk is full")
         commit(connection)
 
@@ -99,7 +100,7 @@ def test_a_full_disk_gives_up_the_reserve_for_a_removal(files: OpStoreServer, mo
             files.store.tag("pca@1.0.0", "best")
         assert files.store.remove("pca@1.0.0", force=True).position is not None
     assert [each.version for each in files.store.versions("pca").versions] == ["1.0.1"]
-    assert not files.db.reserve.is_missing(), "it is refilled"
+    assert not as_sqlite(files.db).reserve.is_missing(), "it is refilled"
 
 
 @pytest.mark.parametrize("happened", [False, True])

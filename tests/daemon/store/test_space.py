@@ -29,6 +29,7 @@ from tests.support.faults import commit_fails
 from tests.support.http_client import Http
 from tests.support.new_version import new_version
 from tests.support.small_disk import MIB, CountedDisk
+from tests.support.sqlite_database import as_sqlite
 
 ROOM = 6 * MIB
 
@@ -234,7 +235,7 @@ def test_an_upload_whose_draft_cannot_be_created_leaves_no_row(
 
 def full(server: OpStoreServer, at: str = "do_commit") -> None:
     """Let no transaction commit, or begin."""
-    server.db.reserve.give_up()
+    as_sqlite(server.db).reserve.give_up()
 
     def fail(_connection: Any) -> None:
         raise errors.StorageFull(reason="database or disk is full")
@@ -288,8 +289,8 @@ def test_discarding_an_upload_frees_its_bytes_though_nothing_can_be_written(
 
 def test_discarding_an_upload_takes_the_reserve_and_brings_it_back(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
-    files.db.reserve.keep()
-    commit, blocked = files.db.engine.dialect.do_commit, files.db.reserve.path
+    as_sqlite(files.db).reserve.keep()
+    commit, blocked = files.db.engine.dialect.do_commit, as_sqlite(files.db).reserve.path
     assert blocked is not None
     seen = []
 

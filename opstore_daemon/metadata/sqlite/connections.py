@@ -9,39 +9,40 @@ such a version.
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, Pool, QueuePool
 
-from opstore_daemon.metadata import failures
-from opstore_daemon.metadata.database_file import DatabaseFile
-from opstore_daemon.metadata.database_match import position_of
-from opstore_daemon.metadata.reserve import Reserve
+from opstore_daemon.metadata.base import BaseDatabase
+from opstore_daemon.metadata.sqlite import failures
+from opstore_daemon.metadata.sqlite.database_file import DatabaseFile
+from opstore_daemon.metadata.sqlite.database_match import position_of
+from opstore_daemon.metadata.sqlite.reserve import Reserve
+from opstore_daemon.metadata.url import invalid, parse
 from opstore_daemon.protocol import errors
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-T = TypeVar("T")
 
 BUSY_MS = 10_000
 READERS = 16
 WAIT = 30.0  # seconds for a connection
 
 
-class Connections:
-    """Transactions on an SQLite database, in a file or in memory."""
+class Connections(BaseDatabase):
+    """Transactions on an SQLite database, in a file or in memory (metadata.base)."""
 
     def __init__(self, url: str) -> None:
-        """`url` is an SQLAlchemy URL; raise InvalidSetting unless it is one of SQLite."""
+        """`url` is an SQLAlchemy URL; raise InvalidSetting unless it is sqlite:///PATH."""
+        BaseDatabase.__init__(self)
         self.url = _parse(url)
+        self.path = _path(self.url)
+        self.is_in_memory = self.path is None
+        self.name = str(self.path or "sqlite:///:memory:")
         self.reserve = Reserve(self.path)
         self.file = None if self.path is None else DatabaseFile(self.path)
         self._lock = threading.Lock()
@@ -63,17 +64,9 @@ class Connections:
         engine.dialect.do_begin = lambda dbapi_connection: _run(dbapi_connection, begin)  # type: ignore[method-assign]
         return engine
 
-    @property
-    def path(self) -> Path | None:
-        """The file of the database, free of symbolic links; None if it is in memory."""
-        return _path(self.url)
-
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Begin a writing transaction, which commits at the end of the context; an exception rolls it back.
-
-        Raises StorageFull, DatabaseFailed, DatabaseReplaced, or, if the commit itself fails, OutcomeUnknown.
-        """
+    def _write(self, *, ordered: bool) -> Iterator[Connection]:
+        # All transactions are ordered: SQLite has one writer.
         with self._lock, _translated(errors.DatabaseFailed, self.path), self.engine.connect() as connection:
             if self.file is not None:
                 self.file.verify()
@@ -95,17 +88,14 @@ class Connections:
                 except errors.DatabaseFailed as error:  # it has happened, and a repetition with the same key finds it
                     raise errors.OutcomeUnknown(**error.details) from error
 
-    def write_freeing(self, work: Callable[[Connection], T]) -> T:
-        """Do the work, which frees space, in a writing transaction; on a full disk, give the reserve up for it.
+    def write_schema(self) -> AbstractContextManager[Connection]:
+        """Begin a writing transaction: SQLite has one writer."""
+        return self.write()
 
-        Call `regain_space` once the space is free. Raises what `write` raises.
-        """
-
-        def write() -> T:
-            with self.write() as connection:
-                return work(connection)
-
-        return self.reserve.spend_on(write)
+    def schema_changed(self) -> None:
+        """Copy the commits into the database file, so that a database that loses its WAL is not taken for a new one."""
+        self.checkpoint()
+        self.reopen_readers()
 
     def regain_space(self) -> None:
         """Refill the reserve if it was given up and the disk has room again, and empty the log that grew meanwhile."""
@@ -128,8 +118,7 @@ class Connections:
                 pooled.invalidate()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Begin a reading transaction, which sees one state of the database; raise DatabaseFailed."""
+    def _read(self) -> Iterator[Connection]:
         if self._readers is None:
             with self._lock, _translated(errors.DatabaseFailed, self.path), self.engine.connect() as connection:
                 connection.begin()
@@ -147,7 +136,7 @@ class Connections:
         A database in memory has one connection for everybody, so this reads a copy of it.
         """
         if self._readers is not None:
-            with self.read() as connection:
+            with self._read() as connection:
                 yield connection
             return
         with _translated(errors.DatabaseFailed, self.path), self._copies.connect() as copy:
@@ -157,25 +146,13 @@ class Connections:
             yield copy
 
     @contextmanager
-    def read_between_writes(self) -> Iterator[Connection]:
-        """Begin a reading transaction during which no other transaction of this process writes.
-
-        Unlike `write` it needs no space on the disk. Raises DatabaseFailed.
-        """
-        with nullcontext() if self._readers is None else self._lock, self.read() as connection:
+    def _read_between_writes(self) -> Iterator[Connection]:
+        with nullcontext() if self._readers is None else self._lock, self._read() as connection:
             yield connection
 
-    @contextmanager
-    def session(self) -> "Iterator[Session]":
-        """Open an SQLAlchemy session for an operator's own queries, inside one writing transaction.
-
-        Commits everything at the end; `rollback` undoes the changes since the last `commit`.
-        """
-        from sqlalchemy.orm import Session  # here: nothing else needs the ORM, and its import takes long
-
-        with self.write() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
-            yield session
-            session.commit()
+    def interrupt(self, connection: Connection) -> None:
+        """End the statement that another thread executes on the connection, if any."""
+        _driver(connection).interrupt()
 
     def reopen_readers(self) -> None:
         """Replace the readers' connections: one that saw no schema has not opened the WAL, and might open another."""
@@ -224,16 +201,11 @@ def _path(url: URL) -> Path | None:
 
 
 def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise errors.InvalidSetting(setting="--db", reason=f"{url!r} is not a database URL") from None
+    parsed = parse(url)
     if parsed.get_backend_name() != "sqlite":
-        reason = f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH"
-        raise errors.InvalidSetting(setting="--db", reason=reason)
+        raise invalid(f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH")
     if parsed.query or parsed.host or parsed.username:
-        reason = f"{url!r} is not sqlite:///PATH: options and hosts are not supported"
-        raise errors.InvalidSetting(setting="--db", reason=reason)
+        raise invalid(f"{url!r} is not sqlite:///PATH: options and hosts are not supported")
     if parsed.database and parsed.database != ":memory:":
         # One name for one file: the WAL and the lock lie beside the file itself, whatever links and folders lead to it.
         parsed = parsed.set(database=os.path.realpath(parsed.database))

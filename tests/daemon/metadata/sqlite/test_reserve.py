@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from opstore_daemon.metadata import Database
-from opstore_daemon.metadata.reserve import Reserve
+from opstore_daemon.metadata.sqlite.reserve import Reserve
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
 from tests.support.faults import fails
+from tests.support.sqlite_database import as_sqlite
 
 
 class Room:
@@ -159,38 +160,38 @@ def test_after_a_transaction_that_found_no_space_reads_and_later_writes_work(dat
 def test_the_log_is_emptied_when_the_reserve_is_refilled(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.path is not None
     log = database.path.with_name(f"{database.path.name}-wal")
-    database.reserve.keep()
+    as_sqlite(database).reserve.keep()
     for number in range(50):
         add(database, f"op{number}")
     assert log.stat().st_size > 0
     database.regain_space()
     assert log.stat().st_size > 0, "the reserve is there: nothing to do"
-    database.reserve.give_up()
+    as_sqlite(database).reserve.give_up()
     with_room(monkeypatch, 0)
     with database.read():  # somebody reads: it does not wait
         database.regain_space()
     database.regain_space()
     assert log.stat().st_size == 0
-    assert database.reserve.is_missing()
+    assert as_sqlite(database).reserve.is_missing()
     monkeypatch.undo()
     database.regain_space()
-    assert not database.reserve.is_missing()
+    assert not as_sqlite(database).reserve.is_missing()
     assert count(database) == 50
 
 
 def test_regaining_space_does_not_wait_for_a_writer(database: Database) -> None:
-    database.reserve.keep()
-    database.reserve.give_up()
+    as_sqlite(database).reserve.keep()
+    as_sqlite(database).reserve.give_up()
     with database.write():
         database.regain_space()
-    assert not database.reserve.is_missing()
+    assert not as_sqlite(database).reserve.is_missing()
 
 
 def test_a_blob_can_be_looked_up_between_writes_while_nothing_can_be_written(database: Database) -> None:
     limit_pages(database, 0)
     with database.read_between_writes() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM op").scalar_one() == 0
-        assert database._lock.locked()
+        assert as_sqlite(database)._lock.locked()
 
 
 def test_an_in_memory_database_can_be_read_between_writes() -> None:

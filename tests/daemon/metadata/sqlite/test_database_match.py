@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_daemon.metadata.database_match import what_is_wrong
+from opstore_daemon.metadata.sqlite.database_match import what_is_wrong
 
 OURS, THEIRS = "0" * 32, "f" * 32
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opstore_daemon.metadata import Database, Migrate
-from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
+from opstore_daemon.metadata.sqlite.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 
 KILLED = """
@@ -165,7 +165,7 @@ def test_a_kill_between_any_two_steps_of_closing_raises_no_alarm(path: Path) -> 
 
 
 CLOSING = """
-from opstore_daemon.metadata import connections, database_file
+from opstore_daemon.metadata.sqlite import connections, database_file
 left = int(sys.argv[3])
 def counted(call):
     def counting(*args, **kwargs):

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from opstore_daemon.metadata import failures
+from opstore_daemon.metadata.sqlite import failures
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.folder_sync import sync_folder
 

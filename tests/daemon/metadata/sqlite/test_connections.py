@@ -114,7 +114,7 @@ def test_writers_queue_at_our_own_lock(database: Database) -> None:
 
 
 def test_a_writer_waits_for_its_turn_without_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
+    monkeypatch.setattr("opstore_daemon.metadata.sqlite.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
     begun = threading.Event()
@@ -239,7 +239,7 @@ def test_a_session_commits_at_its_end(url: str, tmp_path: Path) -> None:
 
 
 def test_there_is_one_writing_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
+    monkeypatch.setattr("opstore_daemon.metadata.sqlite.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
     refused = pytest.raises(errors.DatabaseFailed, match="no connection became available")

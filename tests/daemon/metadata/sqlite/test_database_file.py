@@ -18,6 +18,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 from tests.support.faults import fails
 from tests.support.file_modes import mode
+from tests.support.sqlite_database import as_sqlite
 
 
 @contextmanager
@@ -323,8 +324,9 @@ def test_a_new_connection_to_another_file_is_refused(path: Path) -> None:
         path.unlink()
         other_path = path.with_name("other.db")
         os.link(other_path, path)
-        assert database._readers is not None
-        database._readers.dispose()
+        readers = as_sqlite(database)._readers
+        assert readers is not None
+        readers.dispose()
         with pytest.raises(errors.DatabaseReplaced, match="is another file now"):
             names(database)
 
@@ -341,10 +343,11 @@ def test_a_database_that_was_closed_may_be_replaced(path: Path, tmp_path: Path) 
 def test_a_wal_that_sqlite_deletes_with_the_last_connection_is_not_missed(path: Path) -> None:
     with opened(path) as database:
         add(database, "pca")
-        assert database._readers is not None
+        readers = as_sqlite(database)._readers
+        assert readers is not None
         wal = path.with_name("opstore.db-wal")
         with wal.open("rb"):  # or a file system may give its inode number to the next WAL
-            database._readers.dispose()
+            readers.dispose()
             database.engine.dispose()
             assert not wal.exists()
             add(database, "lda")

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from opstore_daemon.metadata.database_match import what_is_wrong
-from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
+from opstore_daemon.metadata.sqlite.database_match import what_is_wrong
+from opstore_daemon.metadata.sqlite.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.store_ids import is_store_id
 from opstore_daemon.system import full_disk
