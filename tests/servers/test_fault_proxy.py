@@ -32,7 +32,7 @@ def test_requests_without_a_fault_pass_unchanged(bucket: Bucket, far: Bucket, pr
         assert client.get_object(Bucket=far.name, Key=far.prefix + name)["Body"].read() == BYTES
     assert far.list_keys() == bucket.list_keys() == ["a", "b"]
     assert [each.method for each in proxy.requests] == ["PUT", "GET", "PUT", "GET", "GET"]
-    assert all(each.awaits_consent for each in proxy.requests if each.method == "PUT")
+    assert all(each.expects_continue for each in proxy.requests if each.method == "PUT")
 
 
 def test_each_third_request_is_refused(far: Bucket, proxy: HttpProxy) -> None:

@@ -86,6 +86,8 @@ def test_what_a_database_has_committed_survives_a_kill() -> None:
             server.kill()
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT * FROM op")
+        with pytest.raises(ServerFailed, match="database system is ready"), server.database():
+            pass
         for start in (server.start, server.restart):
             start()
             with _connect(server.url()) as connection:

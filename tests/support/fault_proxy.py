@@ -157,7 +157,7 @@ class Request:
         return self.line.partition(" ")[0]
 
     @property
-    def awaits_consent(self) -> bool:
+    def expects_continue(self) -> bool:
         """Whether the client sends the body only after a `100 Continue`."""
         return _header(self.head, b"expect") is not None
 
@@ -232,7 +232,7 @@ class HttpProxy(TcpProxy):
         if fault is not None and fault.kind == "lose the request":
             return False
         if fault is not None and fault.kind == "refuse":
-            if not request.awaits_consent:
+            if not request.expects_continue:
                 for _ in _body(head, stream):
                     pass
             connection.sendall(fault.refusal())
@@ -248,16 +248,16 @@ class _Exchange:
         self._request, self._client, self._server = request, client, server
         self._kind: Kind | None = fault.kind if fault is not None else None
         self._at = fault.at if fault is not None else 0
-        self._consented = threading.Event()
+        self._continued = threading.Event()
         self._is_answered = self._is_complete = False
 
     def run(self, stream: BinaryIO) -> bool:
         answering = threading.Thread(target=self._answer, daemon=True)
         self._server.sendall(self._request.head)
         answering.start()
-        if self._request.awaits_consent:
-            self._consented.wait()
-        if not self._is_answered or not self._request.awaits_consent:
+        if self._request.expects_continue:
+            self._continued.wait()
+        if not self._is_answered or not self._request.expects_continue:
             self._forward_body(_body(self._request.head, stream))
         answering.join()
         return self._is_complete
@@ -280,13 +280,13 @@ class _Exchange:
                 if status >= 200:
                     break
                 self._client.sendall(head)
-                self._consented.set()
+                self._continued.set()
             else:
                 return
             self._is_answered = True
-            self._consented.set()
+            self._continued.set()
             self._pass_on(head, _body(head, stream, is_empty=self._request.method == "HEAD" or status in (204, 304)))
-        self._consented.set()
+        self._continued.set()
         if not self._is_complete:  # wake the thread that reads the request
             with suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)

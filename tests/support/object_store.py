@@ -147,11 +147,13 @@ class ObjectStore(PrivateServer):
     @contextmanager
     def fresh_prefix(self) -> Iterator[Bucket]:
         """Yield an unused prefix of a bucket that all tests share. Its objects stay until the server ends."""
+        self.check()
         yield self.bucket(prefix=f"{os.getpid()}-{next(_NUMBERS)}/")
 
     @contextmanager
     def fresh_bucket(self) -> Iterator[Bucket]:
         """Yield an empty bucket and delete it afterwards, which frees the memory of its objects at once."""
+        self.check()
         made = self.bucket(f"test-{os.getpid()}-{next(_NUMBERS)}")
         self._admin.create_bucket(Bucket=made.name)
         try:
@@ -192,7 +194,7 @@ class ObjectStore(PrivateServer):
         return [
             *(self._program(), "-logtostderr=true", "server", f"-dir={self.folder}/data"),
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={self.folder}/s3.json"),
-            *("-volume.max=200", "-master.volumeSizeLimitMB=200", "-volume.minFreeSpace=1"),
+            *("-volume.max=200", "-master.volumeSizeLimitMB=200", "-volume.minFreeSpace=50MiB"),
             "-master.peers=none",  # no election: it serves after 2.2 s instead of 3 to 8
             "-master.telemetry=false",  # on by default, and nothing here may call home
             *("-s3.port.iceberg=0", "-s3.port.lance=0"),

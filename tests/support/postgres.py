@@ -60,6 +60,7 @@ class Postgres(PrivateServer):
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
         """Create a database, empty or like a template; yield its URL, for SQLAlchemy; drop it with its connections."""
+        self.check()
         name = f"test_{os.getpid()}_{next(_NUMBERS)}"
         self.execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
         try:

@@ -115,13 +115,14 @@ class PrivateServer:
             self._lock = None
         for keeper in self._keepers:
             keeper.wait()
-        if not self._keepers and not self._is_shared:
+        if not self._is_shared:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._keepers.clear()
 
-    def tail(self) -> str:
-        """Return the end of its log."""
-        return self.log.read_text(errors="replace")[-TAIL:] if self.log.exists() else ""
+    def check(self) -> None:
+        """Raise ServerFailed if it does not run: then it has crashed, or a test has stopped it."""
+        if not self.is_running:
+            raise ServerFailed(f"{self.NAME} has ended; its log:\n{self._said()}")
 
     def run(self, *command: str | Path) -> None:
         """Run a command as the user of the server, for its preparation."""
@@ -196,11 +197,12 @@ class PrivateServer:
             wait_for(lambda: not self.is_running or self._serves(), f"the start of {self.NAME}")
             if self.is_running:
                 return
-        with open(self.log, errors="replace") as text:
-            text.seek(started)
-            said = text.read()[-TAIL:]
         state = f"does not serve after {WITHIN:.0f} s" if self.is_running else "ended at its start"
-        raise ServerFailed(f"{self.NAME} {state}; its log:\n{said}")
+        raise ServerFailed(f"{self.NAME} {state}; its log:\n{self._said(started)}")
+
+    def _said(self, since: int = 0) -> str:
+        """Return the end of its log, without the bytes before `since`."""
+        return self.log.read_bytes()[since:].decode(errors="replace")[-TAIL:]
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -278,7 +280,8 @@ def free_ports(count: int) -> list[int]:
     while len(ports) < count:
         port = chance.choice(PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            ports.append(port)
+            if port not in ports:
+                ports.append(port)
     return ports
 
 

@@ -11,4 +11,7 @@ def is_running(number: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # its parent has waited for it in between
+        return False
