@@ -59,7 +59,7 @@ class OpStoreServer:
             self.store = Store(self.db, saver, *([clock] if clock else []), owns_blobs=opened.owns_blobs)
             held.callback(self.store.uploads.close)
             self.store.uploads.sweep(drafts=opened.owns_blobs)
-            self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
+            self.guards = Guards({**(tokens or {}), self.token: "admin"}, self.store.page_sessions, hosts)
             self.flask = build(self.store, self.guards, self.status, self.stop)
             self._held = held.pop_all()
 

@@ -143,7 +143,7 @@ def _restore_database(
     with files.part_of(home.database) as part:
         files.write(part, files.pieces_of(folder.path / manifest.database.name))
         verified_database(folder, manifest, part)
-        if problems or store_id != manifest.store_id or _has_marks(part):
+        if problems or store_id != manifest.store_id or _has_marks(part) or _has_sessions(part):
             with database_copy.translated(part, written=part):
                 _change(part, store_id, problems)
             files.sync(part)
@@ -156,18 +156,39 @@ def _has_marks(database: Path) -> bool:
         return _has_table_of_marks(connection) and bool(connection.execute("SELECT 1 FROM damaged_blob").fetchone())
 
 
+def _has_sessions(database: Path) -> bool:
+    """Return whether the database has sessions of the page, which may have ended since the backup.
+
+    Raises errors of the database.
+    """
+    with database_copy.translated(database), database_copy.opened_copy(database) as connection:
+        tables = _tables_of_sessions(connection)
+        return any(connection.execute(f"SELECT 1 FROM {table}").fetchone() for table in tables)  # noqa: S608
+
+
+def _tables_of_sessions(connection: sqlite3.Connection) -> list[str]:
+    """Return the tables of the sessions of the page that the schema has: those before 0012 have none."""
+    found = connection.execute("SELECT name FROM sqlite_master WHERE name IN ('page_code', 'page_session')")
+    return [name for (name,) in found]
+
+
 def _has_table_of_marks(connection: sqlite3.Connection) -> bool:
     """Return whether the schema has a table of damaged blobs: those before 0011 have none."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'damaged_blob'").fetchone() is not None
 
 
 def _change(database: Path, store_id: str, problems: list[Problem]) -> None:
-    """Give the database a store id, and mark the blobs that it lacks, and no others. Raises sqlite3.Error."""
+    """Give the database a store id, mark the blobs that it lacks, and no others, and end the sessions of the page.
+
+    Raises sqlite3.Error.
+    """
     now = time.time_ns() // 1000
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")  # a daemon changes it to WAL
         connection.execute("BEGIN")
         connection.execute("UPDATE store SET id = ?", (store_id,))
+        for table in _tables_of_sessions(connection):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
         if _has_table_of_marks(connection):
             connection.execute("DELETE FROM damaged_blob")  # what was restored is intact, whatever the store had
             connection.executemany(

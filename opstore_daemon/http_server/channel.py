@@ -17,7 +17,7 @@ from opstore_daemon.http_server.upload_body import StoredBytes
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.system.loopback import disable_pacing
 from opstore_daemon.web.api.uploads import UPLOAD_WRITER
-from opstore_daemon.web.framework.routing import IS_CLIENT_GONE
+from opstore_daemon.web.framework.routing import AUTHENTICATED, IS_CLIENT_GONE
 from opstore_daemon.web.guards import Guards
 from opstore_daemon.web.request_log import request_id
 
@@ -40,6 +40,7 @@ class ApplicationTask(WSGITask):  # type: ignore[misc]
         environ: dict[str, Any] = super().get_environment()
         environ["opstore.file_wrapper"] = ForwardBuffer
         environ[IS_CLIENT_GONE] = self.channel.is_client_gone
+        environ[AUTHENTICATED] = self.channel.set_authenticated
         if self.request.upload_body is not None:
             environ[UPLOAD_WRITER] = self.request.upload_body.writer
         return environ
@@ -276,6 +277,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.request = None
             self.server.add_task(self)
         return consumed
+
+    def set_authenticated(self) -> None:
+        """Count the connection as one of a user: the application has found a session, for which no loop may wait."""
+        self.authenticated = True
 
     def resume(self) -> None:
         """Parse what arrived behind a request whose response is sent."""

@@ -150,7 +150,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
                 self.expect_continue = False  # or waitress waits for a body that never comes
             check_framing(head, chunked=self.chunked)
             self._check_request_line()
-            self.credential = self._guards.check(self.header, self.path, self._port)
+            self.credential = self._guards.check_head(self.header, self.path, self._port)
             self._direct_body(self.credential)
         except errors.OpStoreError as error:
             self.error = Refusal(error)

@@ -17,7 +17,7 @@ from opstore_daemon.web.api import every_route
 from opstore_daemon.web.errors import error_response, to_opstore_error
 from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.request_body import LIMITS
-from opstore_daemon.web.framework.routing import Api, Route, body_parts
+from opstore_daemon.web.framework.routing import AUTHENTICATED, Api, Route, body_parts
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope
 from opstore_daemon.web.page import PAGES
 from opstore_daemon.web.request_log import log_request, request_id
@@ -95,10 +95,15 @@ def _check_request(api: Api) -> None:
     view = cast(Any, current_app.view_functions[cast(str, current.endpoint)])
     route = cast(Route, view.route)
     if credential is not None:
+        current.environ.get(AUTHENTICATED, _nothing)()
         credential.require(cast(Scope, route.scope))
     _check_body(current, route.content_types)
     if credential is not None:
         g.store = api.store.idempotent(_idempotency(current, credential, route)).by(_author(current, route))
+
+
+def _nothing() -> None:
+    """Do nothing: the server does not need to know."""
 
 
 def _check_body(request: Request, content_types: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from opstore_daemon.protocol import errors, proof, routes
+from opstore_daemon.store.page_sessions import PageSessions, fingerprint
 from opstore_daemon.web.request_values import GetHeader
-from opstore_daemon.web.sessions import Sessions, fingerprint
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)  # each includes those before it
@@ -43,9 +43,14 @@ def redacted_path(path: str) -> str:
     return routes.SIGN_IN if path.startswith(_SIGN_IN) else path
 
 
-def session_cookie(port: int) -> str:
-    """Return the name of the session cookie; browsers send a cookie to every port of its host."""
-    return f"opstore-session-{port}"
+def session_cookie(host: str) -> str:
+    """Return the name of the session cookie for the Host of a request.
+
+    It has the port, since browsers send a cookie to every port of its host: that of the Host, and not the one that this
+    daemon listens on. Behind a load balancer, all daemons of a store share their sessions.
+    """
+    match = _HOST.fullmatch(host.lower())
+    return f"opstore-session-{(match and match[2]) or 80}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +73,30 @@ class Guards:
     they appear in the Host header (`models.example.com`, `models.example.com:8443`).
     """
 
-    def __init__(self, tokens: Mapping[str, Scope], hosts: Iterable[str] = ()) -> None:
-        self.sessions = Sessions()
+    def __init__(self, tokens: Mapping[str, Scope], sessions: PageSessions, hosts: Iterable[str] = ()) -> None:
+        self.sessions = sessions
         self._credentials = {fingerprint(token): scope for token, scope in tokens.items()}
+        self._owners = frozenset(map(_owner, self._credentials))
         self._proof_keys = [bytes.fromhex(each) for each in self._credentials]
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, header: GetHeader, path: str, port: int) -> Credential | None:
         """Return the credential of a request, from its head; None if the path is public.
 
-        Raises InvalidRequest, ForeignHost, ForeignOrigin, TokenRequired or, for a path of the page, SessionRequired.
+        Raises what `check_head` raises, for a path of the page SessionRequired, and DatabaseFailed.
+        """
+        credential = self.check_head(header, path, port)
+        return self._check_session(header) if is_page(path) and not is_public(path) else credential
+
+    def check_head(self, header: GetHeader, path: str, port: int) -> Credential | None:
+        """Return the credential of a request that has a token; None for public paths, and for the page.
+
+        Sessions are in the database, for which the server's loop must not wait: `check` looks for them. Neither kind
+        of path takes a body. Raises InvalidRequest, ForeignHost, ForeignOrigin and TokenRequired.
         """
         self._check_host(header("Host"), port)
         _check_origin(header)
-        if is_public(path):
-            return None
-        if is_page(path):
-            return self._check_session(header("Cookie"), port)
-        return self._check_token(header("Authorization"))
+        return None if is_public(path) or is_page(path) else self._check_token(header("Authorization"))
 
     def prove(self, nonce: str, host: str, own: str) -> str | None:
         """Return the proof of each token and added secret for the authority in the Host header, separated by commas.
@@ -102,9 +113,9 @@ class Guards:
         """Have `prove` also return a proof of this secret, which is not a token."""
         self._proof_keys.append(proof.key_of(secret))
 
-    def _check_session(self, cookies: str | None, port: int) -> Credential:
-        owner = self.sessions.owner(_cookie(cookies or "", session_cookie(port)))
-        if owner is None:
+    def _check_session(self, header: GetHeader) -> Credential:
+        owner = self.sessions.owner(_cookie(header("Cookie") or "", session_cookie(header("Host") or "")))
+        if owner is None or owner not in self._owners:  # of a token that the daemon had before
             raise errors.SessionRequired
         return Credential(owner, "read")
 
@@ -128,13 +139,18 @@ class Guards:
         scope = self._credentials.get(owner)
         if scheme.lower() != "bearer" or scope is None:
             raise errors.TokenRequired(reason="the token of the request is not valid")
-        return Credential(owner[:32], scope)
+        return Credential(_owner(owner), scope)
+
+
+def _owner(hashed: str) -> str:
+    """Return what identifies a token, of which this is the SHA-256, without revealing it."""
+    return hashed[:32]
 
 
 def _cookie(cookies: str, name: str) -> str:
     """Return the value of a cookie; "" if there is none.
 
-    The server's loop calls this before anybody is authenticated: werkzeug's parser takes 30 ms for a long header.
+    Called before anybody is authenticated: werkzeug's parser takes 30 ms for a long header.
     """
     found = f"; {cookies}".partition(f"; {name}=")[2]
     return found.partition(";")[0].strip()

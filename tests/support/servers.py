@@ -17,4 +17,5 @@ def open_server(folder: Path, **options: Any) -> OpStoreServer:
     """Open a server on the blobs and the database in the folder, which are created if missing."""
     saver = options.pop("saver", None) or FileSaver(folder / "blobs")
     tokens: dict[str, Scope] = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
-    return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", token=ADMIN_TOKEN, tokens=tokens, **options)
+    options = {"token": ADMIN_TOKEN, "tokens": tokens, **options}
+    return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", **options)

@@ -27,6 +27,7 @@ from opstore_daemon.store.ingest.publications import Publications
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.maintenance.collectable import Collectable
 from opstore_daemon.store.maintenance.collector import Collector
+from opstore_daemon.store.page_sessions import PageSessions
 from opstore_daemon.store.transactions import Transactions, utc
 
 PUBLISH_TRIES = 3
@@ -59,6 +60,7 @@ class IngestOperations(Transactions):
             database, saver, self.uploads, self.publications, self._now, owns_blobs=owns_blobs
         )
         self.collector = Collector(self._collectable, self.reads)
+        self.page_sessions = PageSessions(database)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
         """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""

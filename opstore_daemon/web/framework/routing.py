@@ -23,7 +23,9 @@ from opstore_daemon.web.guards import Credential, Guards, Scope
 Error = type[errors.OpStoreError]
 
 MAX_ETAGS = 4096  # characters: to parse 30,000 takes 45 ms
-IS_CLIENT_GONE = "opstore.is_client_gone"  # in the WSGI environment, if the server can tell
+# In the WSGI environment, functions of a server that has them: whether the client has gone, and what to call for a
+# request with a valid token or session.
+IS_CLIENT_GONE, AUTHENTICATED = "opstore.is_client_gone", "opstore.authenticated"
 
 
 @dataclass(frozen=True)

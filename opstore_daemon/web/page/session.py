@@ -45,7 +45,7 @@ def _redirect(path: str) -> Response:
 
 
 def _cookie() -> str:
-    return session_cookie(int(request.environ.get("SERVER_PORT") or 0))
+    return session_cookie(request.host)
 
 
 def _is_on_loopback() -> bool:

@@ -78,6 +78,18 @@ def test_a_partial_restore_marks_what_it_lacks_and_no_other_mark_stays(home: Hom
         assert store.pull("pca@1.0.1") == b"two"
 
 
+def test_a_session_of_the_page_does_not_come_back_with_a_backup(home: Home, folder: Path, empty: Home) -> None:
+    """It may have ended since, and the one who has it would have it again."""
+    with home.opened() as store:
+        secret = store.page_sessions.start(store.page_sessions.invite("owner")) or ""
+    home.back_up(folder)
+    empty.restore(folder)
+    with home.opened() as store, empty.opened() as restored:
+        assert store.page_sessions.owner(secret) == "owner"
+        assert restored.page_sessions.owner(secret) is None
+    assert empty.contents() == home.contents()
+
+
 def test_only_the_owner_can_read_a_restored_home(home: Home, folder: Path, empty: Home) -> None:
     home.back_up(folder)
     empty.restore(folder)

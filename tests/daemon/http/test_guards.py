@@ -14,9 +14,11 @@ from flask import Response
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.proof import new_nonce
 from opstore_daemon.savers import FileSaver
+from opstore_daemon.store.page_sessions import PageSessions
 from opstore_daemon.web.app import HEADERS, check_scopes
 from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope, is_page
 from tests.support import raw_http
@@ -190,7 +192,9 @@ def test_a_request_from_our_own_site_or_from_no_site_is_answered(http: Http) -> 
 
 
 def test_a_configured_host_name_is_accepted() -> None:
-    guards = Guards({"t": "read"}, hosts=["Models.example.com", "models.example.com:8443"])
+    guards = Guards(
+        {"t": "read"}, PageSessions(Database("sqlite://")), hosts=["Models.example.com", "models.example.com:8443"]
+    )
     for host in ("models.example.com", "models.example.com:8443", "MODELS.example.com"):
         headers = {"Host": host, "Authorization": "Bearer t"}
         assert guards.check(headers.get, routes.OPS, 80) is not None

@@ -17,8 +17,10 @@ from opstore_daemon.http_server.framing import MAX_LINES, simplified
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.parser import MAX_BLANK_LINES, READ, RequestParser
 from opstore_daemon.protocol import errors, limits, routes
+from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.ingest.open_upload import Writer
-from opstore_daemon.web.guards import Credential, Guards, session_cookie
+from opstore_daemon.store.page_sessions import fingerprint
+from opstore_daemon.web.guards import Credential, session_cookie
 from tests.daemon.http.test_uploads import begin, offset_of
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
@@ -257,13 +259,15 @@ def test_a_long_list_of_etags_is_not_parsed(http: Http, monkeypatch: pytest.Monk
 
 def test_the_session_is_found_among_many_cookies_without_parsing_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(werkzeug.http, "parse_cookie", None)
-    name = session_cookie(8000)
-    guards = Guards({"token-of-16-digits": "read"})
-    secret = guards.sessions.start(guards.sessions.invite("owner"))
+    name, token = session_cookie("127.0.0.1:8000"), "token-of-16-digits"
+    owner = fingerprint(token)[:32]
+    server = OpStoreServer(MemorySaver(), token=token)
+    guards = server.guards
+    secret = guards.sessions.start(guards.sessions.invite(owner))
     others = "; ".join(f"a{number}=b" for number in range(2000))
     for cookies in (f"{name}={secret}", f"{others}; {name}={secret}; {others}"):
         headers = {"Host": "127.0.0.1:8000", "Cookie": cookies}
-        assert guards.check(headers.get, routes.HOME, 8000) == Credential("owner", "read")
+        assert guards.check(headers.get, routes.HOME, 8000) == Credential(owner, "read")
     for wrong in (f"x{name}={secret}", f"a={name}={secret}", others, "", f"{name}"):
         headers = {"Host": "127.0.0.1:8000", "Cookie": wrong}
         with pytest.raises(errors.SessionRequired):

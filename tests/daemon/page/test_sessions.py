@@ -2,17 +2,26 @@
 
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import func, select
 
+from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.metadata.tables import PageCode, PageSession
 from opstore_daemon.protocol import routes
+from opstore_daemon.store.page_sessions import CODE_SECONDS, MAX_SESSIONS, SESSION_SECONDS, PageSessions
 from opstore_daemon.web.page import PAGES
-from opstore_daemon.web.sessions import CODE_SECONDS, MAX_SESSIONS, Sessions
 from tests.daemon.page import stores
-from tests.support.clock import Clock
+from tests.support.servers import ADMIN_TOKEN, open_server
 from tests.support.site import TIMEOUT, Site
 
 PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
@@ -123,16 +132,72 @@ def test_a_token_cannot_end_the_sessions_of_another_token() -> None:
         site.browser.close()
 
 
-def test_a_session_ends_with_the_daemon() -> None:
-    cookies = {}
-    with closing(stores.server(token="t")) as server, Listener(server) as listener:
-        site = Site(server, listener)
-        site.sign_in()
-        cookies = {cookie.name: str(cookie.value) for cookie in site.browser.cookies}
-        site.browser.close()
-        port = listener.port
-    with closing(stores.server(token="t")) as server, Listener(server, port=port) as listener:
-        assert requests.get(listener.url, cookies=cookies, timeout=TIMEOUT).status_code == 401
+def test_every_daemon_of_a_store_accepts_a_session_and_any_of_them_ends_it(tmp_path: Path) -> None:
+    """One after the other, as a database in a file has one daemon at a time."""
+    cookies: dict[str, str] = {}
+
+    def looked(token: str = ADMIN_TOKEN) -> int:
+        with closing(open_server(tmp_path, token=token)) as server:
+            browser = server.flask.test_client()
+            name, secret = next(iter(cookies.items()))
+            browser.set_cookie(name, secret, domain="127.0.0.1")
+            return browser.get("/", headers={"Host": "127.0.0.1:80"}).status_code
+
+    with closing(open_server(tmp_path)) as server:
+        browser = server.flask.test_client()
+        head = {"Host": "127.0.0.1:80", "Authorization": f"Bearer {ADMIN_TOKEN}"}
+        path = browser.post(routes.SESSIONS, headers=head).json["path"]  # type: ignore[index]
+    with closing(open_server(tmp_path)) as server:
+        browser = server.flask.test_client()
+        response = browser.get(path, headers={"Host": "127.0.0.1:80"})
+        name, _, rest = response.headers["Set-Cookie"].partition("=")
+        cookies[name] = rest.partition(";")[0]
+    assert (name, looked()) == ("opstore-session-80", 200)
+    assert looked("another-token-of-more-than-16-digits") == 401, "a new token ends the sessions of the old one"
+    with closing(open_server(tmp_path)) as server:
+        assert server.flask.test_client().delete(routes.SESSIONS, headers=head).status_code == 204
+    assert looked() == 401
+
+
+def test_a_session_is_named_by_the_port_that_the_browser_sees(site: Site) -> None:
+    """Behind a load balancer that is another one than the daemon's, and the same for all daemons."""
+    server = stores.server(hosts=["127.0.0.1:9000", "models.example.com"])
+    with closing(server):
+        browser = server.flask.test_client()
+        for host, port in (("127.0.0.1:9000", "9000"), ("models.example.com", "80")):
+            head = {"Host": host, "Authorization": f"Bearer {server.token}"}
+            path = browser.post(routes.SESSIONS, headers=head).json["path"]  # type: ignore[index]
+            cookie = browser.get(path, headers={"Host": host}).headers["Set-Cookie"]
+            assert cookie.startswith(f"opstore-session-{port}=")
+
+
+def test_the_loop_of_the_server_does_not_look_for_sessions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the database, for which it never waits; a browser counts as a user all the same."""
+    threads: list[str] = []
+    owner = PageSessions.owner
+
+    def recorded(sessions: PageSessions, secret: str) -> str | None:
+        threads.append(threading.current_thread().name)
+        return owner(sessions, secret)
+
+    users: list[Channel] = []
+    monkeypatch.setattr(PageSessions, "owner", recorded)
+    monkeypatch.setattr(Channel, "set_authenticated", lambda channel: users.append(channel))
+    site.sign_in()
+    assert site.get("/").status_code == 200
+    assert threads
+    assert all(name.startswith("waitress-") for name in threads)
+    assert users
+
+
+def test_the_database_has_no_secret(site: Site) -> None:
+    code = site.invite()
+    secret = site.get(code).headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+    with site.server.db.read() as connection:
+        rows = [*connection.execute(select(PageCode)), *connection.execute(select(PageSession))]
+    assert len(rows) == 2
+    for hidden in (code.rpartition("/")[2], secret, site.server.token):
+        assert hidden not in str(rows)
 
 
 def test_no_secret_is_logged_or_returned(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -193,24 +258,113 @@ def test_every_response_of_the_page_has_the_security_policy(site: Site) -> None:
         assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-def test_a_code_works_for_a_minute() -> None:
-    clock = Clock()
-    sessions = Sessions(clock)
+class At:
+    """A clock that a test moves by seconds."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> At:
+    return At()
+
+
+@pytest.fixture
+def sessions(clock: At) -> Iterator[PageSessions]:
+    with closing(stores.server()) as server:
+        yield PageSessions(server.db, clock)
+
+
+def test_a_code_works_for_a_minute(sessions: PageSessions, clock: At) -> None:
     early, late = sessions.invite("owner"), sessions.invite("owner")
-    clock.now += CODE_SECONDS - 1
+    clock.advance(CODE_SECONDS - 1)
     secret = sessions.start(early)
     assert secret is not None
-    clock.now += 1
+    clock.advance(1)
     assert sessions.start(late) is None
     assert sessions.start(early) is None
     assert sessions.owner(secret) == "owner", "a code that is too old tells nothing of a session"
 
 
-def test_the_oldest_session_is_dropped_at_the_limit() -> None:
-    sessions = Sessions()
-    secrets = [sessions.start(sessions.invite("owner")) or "" for _ in range(MAX_SESSIONS + 1)]
+def test_a_session_expires(sessions: PageSessions, clock: At) -> None:
+    secret = sessions.start(sessions.invite("owner")) or ""
+    clock.advance(SESSION_SECONDS - 1)
+    assert sessions.owner(secret) == "owner"
+    clock.advance(1)
+    assert sessions.owner(secret) is None
+    sessions.invite("another")
+    assert count(sessions, PageSession) == 0, "the next code deletes what has expired"
+
+
+def count(sessions: PageSessions, table: Any) -> int:
+    """Return how many rows a table has."""
+    with sessions._database.read() as connection:
+        found: int = connection.execute(select(func.count()).select_from(table)).scalar_one()
+    return found
+
+
+def test_the_oldest_session_is_dropped_at_the_limit(sessions: PageSessions, clock: At) -> None:
+    other = sessions.start(sessions.invite("another")) or ""
+    secrets = []
+    for _ in range(MAX_SESSIONS + 1):
+        clock.advance(1)
+        secrets.append(sessions.start(sessions.invite("owner")) or "")
     assert sessions.owner(secrets[0]) is None
     assert all(sessions.owner(secret) == "owner" for secret in secrets[1:])
-    codes = [sessions.invite("owner") for _ in range(MAX_SESSIONS + 1)]
+    codes = []
+    for _ in range(MAX_SESSIONS + 1):
+        clock.advance(0.1)
+        codes.append(sessions.invite("owner"))
     assert sessions.start(codes[0]) is None
     assert sessions.start(codes[-1]) is not None
+    assert sessions.owner(other) == "another", "another token has as many of its own"
+    assert count(sessions, PageCode) <= 2 * MAX_SESSIONS
+
+
+def test_of_two_who_use_a_code_at_the_same_time_none_keeps_a_session(sessions: PageSessions) -> None:
+    """Both have seen that the code is unused, as two daemons may."""
+    for _ in range(10):
+        code, barrier = sessions.invite("owner"), threading.Barrier(2)
+        is_code = sessions._is_code
+
+        def both_see_it(hashed: str, now: int) -> bool:
+            found = is_code(hashed, now)  # noqa: B023 - the loop waits for its threads
+            barrier.wait(TIMEOUT)  # noqa: B023
+            return found
+
+        sessions._is_code = both_see_it  # type: ignore[method-assign]
+        with ThreadPoolExecutor(2) as pool:
+            secrets = list(pool.map(sessions.start, [code, code]))
+        sessions._is_code = is_code  # type: ignore[method-assign]
+        assert secrets.count(None) == 1
+        assert [sessions.owner(secret) for secret in secrets if secret is not None] == [None]
+
+
+@pytest.mark.parametrize("secret", ["", "x", "a" * 42, "a" * 44, "a" * 42 + "!", "ä" * 43, "\ud800" * 43])
+def test_what_is_no_secret_takes_no_statement(sessions: PageSessions, secret: str) -> None:
+    sessions._database = None  # type: ignore[assignment]
+    assert sessions.owner(secret) is None
+    assert sessions.start(secret) is None
+
+
+def test_a_user_can_log_out_while_the_disk_is_full(sessions: PageSessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = sessions.start(sessions.invite("owner")) or ""
+    freed: list[object] = []
+    write_freeing = sessions._database.write_freeing
+
+    def recorded(work: Any) -> Any:
+        freed.append(work)
+        return write_freeing(work)
+
+    monkeypatch.setattr(sessions._database, "write_freeing", recorded)
+    sessions.end(secret)
+    sessions.end_all("owner")
+    assert len(freed) == 2, "it may use the reserve"
+    assert sessions.owner(secret) is None
