@@ -92,8 +92,12 @@ def test_what_a_database_has_committed_survives_a_kill() -> None:
             start()
             with _connect(server.url()) as connection:
                 assert connection.execute("SELECT * FROM op").fetchall() == []
+        server.kill()
+        segment = (folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
     assert not server.is_running
     assert not folder.exists()
+    segments = Path("/proc/sysvipc/shm")
+    assert not segments.exists() or segment not in segments.read_text().split()
 
 
 def test_what_an_object_store_has_acknowledged_survives_a_kill() -> None:

@@ -4,11 +4,12 @@ A fresh database takes 15 ms, and 10 ms to drop. The build has no ICU and the sy
 has the collation of C, unlike most in production. A statement that relies on the order of texts must say COLLATE "C".
 """
 
+import ctypes
 import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from psycopg.sql import SQL, Identifier
 from tests.support.private_server import PrivateServer, ServerFailed
 
 USER = "opstore"
+IPC_RMID = 0
 _NUMBERS = itertools.count(1)
 
 SETTINGS = {
@@ -93,6 +95,17 @@ class Postgres(PrivateServer):
     def stop(self) -> None:
         """Stop it in order without waiting for clients (the mode `fast`)."""
         self._signal(signal.SIGINT)
+
+    def close(self) -> None:
+        if self.pid and not self.is_running:
+            self._remove_segment()
+        super().close()
+
+    def _remove_segment(self) -> None:
+        """Remove the segment of shared memory that a killed server leaves behind; a restarted one finds it itself."""
+        with suppress(FileNotFoundError):  # it was stopped in order
+            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+            ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), IPC_RMID, None)
 
     def _connected(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True, connect_timeout=5)
