@@ -17,6 +17,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from tests.support.private_server import PrivateServer, ServerFailed
+from tests.support.processes import children_of, is_running
+from tests.support.waiting import wait_for
 
 USER = "opstore"
 IPC_RMID = 0
@@ -95,6 +97,18 @@ class Postgres(PrivateServer):
     def stop(self) -> None:
         """Stop it in order without waiting for clients (the mode `fast`)."""
         self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill all its processes (-9), and wait until they have ended.
+
+        After the main process, the others would live on for a moment, and answer what they are asked.
+        """
+        others = children_of(self.pid)
+        super().kill()
+        for number in others:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        wait_for(lambda: not any(map(is_running, others)), "the end of the processes of the database")
 
     def close(self) -> None:
         if self.pid and not self.is_running:

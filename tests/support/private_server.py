@@ -205,6 +205,8 @@ class PrivateServer:
         return self.log.read_bytes()[since:].decode(errors="replace")[-TAIL:]
 
     def _signal(self, number: signal.Signals) -> None:
+        if not self.is_running:
+            return
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
         wait_for(lambda: not self.is_running, f"the end of {self.NAME}")

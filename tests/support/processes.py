@@ -1,6 +1,7 @@
 """Processes that tests start or cause."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,3 +16,13 @@ def is_running(number: int) -> bool:
         return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # its parent has waited for it in between
         return False
+
+
+def children_of(number: int) -> list[int]:
+    """Return the numbers of the processes that this one has started; none on a system without /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == number:
+                found.append(int(stat.parent.name))
+    return found
