@@ -53,6 +53,7 @@ def serving(
     folder: Path | str | None = None,
     *,
     saver: BaseSaver | None = None,
+    db_url: str | None = None,
     token: str | None = None,
     tokens: Mapping[str, Scope] | None = None,
     hosts: Iterable[str] = (),
@@ -61,11 +62,11 @@ def serving(
 
     A folder that was served before keeps its contents. The other arguments are those of OpStoreServer.
     """
-    database = "sqlite:///:memory:"
+    database = db_url or "sqlite:///:memory:"
     if folder is not None:
         place = Path(folder).absolute()
         place.mkdir(parents=True, exist_ok=True)
-        database, saver = f"sqlite:///{place / 'opstore.db'}", saver or FileSaver(place / "blobs")
+        database, saver = db_url or f"sqlite:///{place / 'opstore.db'}", saver or FileSaver(place / "blobs")
     server = OpStoreServer(saver or MemorySaver(), database, token=token, tokens=tokens, hosts=hosts)
     try:
         with Listener(server) as listener:

@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.engine import URL
+
+from opstore_daemon.metadata.tables import Base
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -127,6 +129,10 @@ class BaseDatabase:
         raise NotImplementedError
 
     # --- its schema ---------------------------------------------------------------------------------------------------
+
+    def tables(self) -> MetaData:
+        """Return the tables of the current schema, as this database gets them."""
+        return Base.metadata
 
     def is_empty(self) -> bool:
         """Return whether nothing was ever written to it, as far as that is known without opening it."""

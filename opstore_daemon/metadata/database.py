@@ -9,7 +9,12 @@ from opstore_daemon.metadata.migrate import Migrate
 from opstore_daemon.metadata.url import invalid, parse
 
 # By name, as SQLAlchemy finds its dialects: the driver of a database is imported only if a URL asks for it.
-_IMPLEMENTATIONS = {"sqlite": ("opstore_daemon.metadata.sqlite.database", "SqliteDatabase")}
+_POSTGRES = ("opstore_daemon.metadata.postgres.database", "PostgresDatabase")
+_IMPLEMENTATIONS = {
+    "sqlite": ("opstore_daemon.metadata.sqlite.database", "SqliteDatabase"),
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,  # libpq takes both
+}
 
 
 class Database(BaseDatabase):
@@ -21,13 +26,10 @@ class Database(BaseDatabase):
             return super().__new__(cls)
         kind = parse(url).get_backend_name()
         if kind not in _IMPLEMENTATIONS:
-            raise invalid(f"{kind} is not supported: use sqlite:///PATH")
+            raise invalid(f"{kind} is not supported: use sqlite:///PATH or postgresql://HOST/DATABASE")
         module, name = _IMPLEMENTATIONS[kind]
         found: type[Database] = getattr(import_module(module), name)
         return super().__new__(found)
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
 
     def create_all(self) -> None:
         """Create or upgrade the schema, as `migrate.upgrade()` does."""

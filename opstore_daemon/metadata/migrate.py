@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.metadata.identity import new_row, newer_release
-from opstore_daemon.metadata.tables import Base, Counter, StoreIdentity
+from opstore_daemon.metadata.tables import Counter, StoreIdentity
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
@@ -89,10 +89,11 @@ class Migrate:
         backup = self._database.back_up(f".before-{self.head()}-at-{current}") if current else None
         try:
             with self._database.write_schema() as connection:
-                # Read again: another process may have created it meanwhile.
-                if _revision_of(connection) is None:
-                    _create(connection, self.head(), store_id)
-                else:
+                # Read again: another process may have created or upgraded it meanwhile.
+                revision = _revision_of(connection)
+                if revision is None:
+                    _create(connection, self._database.tables(), self.head(), store_id)
+                elif revision != self.head():
                     _migrate(connection, store_id)
         except errors.StorageFull:
             if backup is not None:
@@ -124,9 +125,9 @@ def _revision_of(connection: Connection) -> str | None:
     return found if found is None or (isinstance(found, str) and _SHOWN.fullmatch(found)) else "unknown"
 
 
-def _create(connection: Connection, revision: str, store_id: str | None) -> None:
+def _create(connection: Connection, tables: MetaData, revision: str, store_id: str | None) -> None:
     """Create the schema that all migrations together make."""
-    Base.metadata.create_all(connection, checkfirst=False)
+    tables.create_all(connection, checkfirst=False)
     connection.execute(insert(Counter).values(id=1, position=0))
     connection.execute(insert(StoreIdentity).values(new_row(store_id)))
     REVISION.create(connection)

@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import func, select
+
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.postgres.database import PostgresDatabase
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import Versions
@@ -29,6 +32,8 @@ class Scene:
 
     def forget_durability(self) -> None:
         """Turn off syncs: no scenario cuts the power."""
+        if self.database.path is None:
+            return  # in memory, or in a server that does none
         connection = self.database.engine.raw_connection()
         connection.cursor().execute("PRAGMA synchronous = OFF")
         connection.close()
@@ -41,6 +46,8 @@ class Scene:
                 if table.name != "counter":
                     connection.execute(table.delete())
             connection.exec_driver_sql("UPDATE counter SET position = 0")
+        if isinstance(self.database, PostgresDatabase):  # or it would count as another one
+            self.database._store, self.database._position = None, 0
         own = self.saver.store_id()
         if own is not None:  # another claim forgets the position, or the database would count as an older copy
             self.saver.claim("0" * 32)
@@ -52,12 +59,10 @@ class Scene:
 
     def rows(self) -> dict[str, int]:
         """Return the number of rows of each table."""
-        tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
         with self.database.read() as connection:
-            names = connection.exec_driver_sql(tables).scalars().all()
             counts = {
-                name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()  # noqa: S608 - ours
-                for name in names
+                name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for name, table in Base.metadata.tables.items()
             }
             counts["position"] = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
         counts.pop("answer")  # each request of the client has a key, even if it changes nothing

@@ -1,7 +1,9 @@
 """The versions that are valid for a downstream, and why newer ones are skipped (docs/commands.md)."""
 
 import pytest
+from sqlalchemy import insert
 
+from opstore_daemon.metadata.tables import Journal, Version
 from opstore_daemon.protocol import errors
 from tests.scenarios.scene import Scenario, Scene, numbers, spelt
 
@@ -151,13 +153,13 @@ def versions_are_listed_across_pages(scene: Scene) -> None:
     with scene.database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 2100)")
         connection.exec_driver_sql("UPDATE counter SET position = 2100")
-        for n in range(1, 2101):
-            connection.exec_driver_sql("INSERT INTO journal (position, at, kind) VALUES (?, 0, 'version')", (n,))
-            connection.exec_driver_sql(
-                "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
-                " position, registered_at) VALUES (1, ?, 'aaaa', 'aaaa', ?, 1, 0, ?, ?, 0)",
-                (n, f"{n:04x}", n - 1, n),
-            )
+        connection.execute(insert(Journal), [{"position": n, "at": 0, "kind": "version"} for n in range(1, 2101)])
+        rows = [
+            {"op_id": 1, "sequence": n, "major": "aaaa", "minor": "aaaa", "patch": f"{n:04x}"}
+            | {"major_number": 1, "minor_number": 0, "patch_number": n - 1, "position": n, "registered_at": 0}
+            for n in range(1, 2101)
+        ]
+        connection.execute(insert(Version), rows)
     scene.create("forest")
     scene.store.link("pca@1.0.5", "forest@any")
     scene.store.set_op("pca", compat="exact")

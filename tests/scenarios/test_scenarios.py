@@ -65,27 +65,76 @@ def over_http(folder: Path) -> Iterator[Scene]:
         yield Scene(client, running.server, saver)
 
 
+@contextmanager
+def on_postgres(folder: Path, url: str) -> Iterator[Scene]:
+    """Open a store in process, in PostgreSQL and on files."""
+    saver = FileSaver(folder / "blobs")
+    with closing(OpStoreServer(saver, url)) as server:
+        yield Scene(server.store, server, saver)
+
+
+@contextmanager
+def on_postgres_over_http(folder: Path, url: str) -> Iterator[Scene]:
+    """Open a client of a listening daemon with a store in PostgreSQL and on files."""
+    saver = FileSaver(folder / "blobs")
+    with (
+        serving(folder, saver=saver, db_url=url) as running,
+        _OverHttp(running.url, token=running.token, warn=ignore) as client,
+    ):
+        client.warn_not_recorded = ignore
+        yield Scene(client, running.server, saver)
+
+
 Transport = Callable[[Path], AbstractContextManager[Scene]]
 TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "process": in_process, "http": over_http}
+ON_POSTGRES = {"postgres": on_postgres, "postgres_http": on_postgres_over_http}
+
+
+class Scenes:
+    """The scenes, each opened when the first scenario asks for it: opening one takes longer than most scenarios."""
+
+    def __init__(self, request: pytest.FixtureRequest, folders: pytest.TempPathFactory, stack: ExitStack) -> None:
+        self._request, self._folders, self._stack = request, folders, stack
+        self._opened: dict[str, Scene] = {}
+
+    def open(self, transport: str) -> Scene:
+        """Return the scene of this transport."""
+        if transport not in self._opened:
+            self._opened[transport] = scene = self._stack.enter_context(self._enter(transport))
+            scene.forget_durability()
+        return self._opened[transport]
+
+    def _enter(self, transport: str) -> AbstractContextManager[Scene]:
+        folder = self._folders.mktemp(transport)
+        if transport in TRANSPORTS:
+            return TRANSPORTS[transport](folder)
+        url = self._stack.enter_context(self._request.getfixturevalue("postgres").database())
+        return ON_POSTGRES[transport](folder, url)
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
-    """Open each transport once, because starting them takes longer than most scenarios."""
+def scenes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
+    """Return the scenes that the scenarios share."""
     with ExitStack() as stack:
-        entered = {
-            name: stack.enter_context(transport(tmp_path_factory.mktemp(name)))
-            for name, transport in TRANSPORTS.items()
-        }
-        for scene in entered.values():
-            scene.forget_durability()
-        yield entered
+        yield Scenes(request, tmp_path_factory, stack)
 
 
-# What a client does in process, it does over HTTP too.
-@pytest.mark.parametrize("transport", ["memory", pytest.param("process", marks=pytest.mark.slow), "http"])
-@pytest.mark.parametrize("scenario", EVERY_SCENARIO, ids=[scenario.__name__ for scenario in EVERY_SCENARIO])
-def test_scenario(scenario: Scenario, transport: str, scenes: dict[str, Scene]) -> None:
-    scene = scenes[transport]
+def cases() -> Iterator[Any]:
+    """Yield each scenario with each transport.
+
+    The slow ones are in `make test-all` only: what a client does in process, it does over HTTP too, and of ten
+    scenarios, `make test` runs one in PostgreSQL.
+    """
+    for number, scenario in enumerate(EVERY_SCENARIO):
+        for transport in (*TRANSPORTS, *ON_POSTGRES):
+            tenth = {"postgres": 0, "postgres_http": 5}.get(transport)
+            is_slow = transport == "process" if tenth is None else number % 10 != tenth
+            marks = [pytest.mark.slow] if is_slow else []
+            yield pytest.param(scenario, transport, id=f"{scenario.__name__}-{transport}", marks=marks)
+
+
+@pytest.mark.parametrize(("scenario", "transport"), list(cases()))
+def test_scenario(scenario: Scenario, transport: str, scenes: Scenes) -> None:
+    scene = scenes.open(transport)
     scene.empty()
     scenario(scene)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     text,
 )
 
+from opstore_daemon.metadata.json_rows import json_rows, number_at
 from opstore_daemon.metadata.statements import Query, prepared
 from opstore_daemon.metadata.tables import Link, Version, aliased
 from opstore_daemon.protocol.versions import VersionNumber
@@ -143,9 +144,8 @@ def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targ
 @prepared
 def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs: str) -> Executable:
     """For each line and target the newest valid link: one step in an index each."""
-    rows = func.json_each(pairs).table_valued("value")
-    # No cast: an index on an expression has no type affinity and does not serve a comparison that has one.
-    *shared, target = (func.json_extract(rows.c.value, f"$[{place}]") for place in range(places + 1))
+    rows = json_rows(pairs)
+    *shared, target = (number_at(rows, place) for place in range(places + 1))
     same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905
     newest = select(func.max(Link.position)).where(_valid_between(time_filter, up, down), *same, target_id == target)
     position = newest.correlate(rows).scalar_subquery()

@@ -11,10 +11,10 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Op
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = "sqlite:///:memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'opstore.db'}"
-    database = Database(url)
+    urls = {"file": f"sqlite:///{tmp_path / 'opstore.db'}", "memory": "sqlite:///:memory:"}
+    database = Database(urls.get(request.param) or request.getfixturevalue("postgres_url"))
     database.create_all()
     yield database
     database.close()

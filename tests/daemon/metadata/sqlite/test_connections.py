@@ -187,7 +187,6 @@ def test_a_commit_that_fails_leaves_the_outcome_unknown(
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://localhost/x", "postgresql is not supported"),
         ("mysql+pymysql://u:p@h/x", "mysql is not supported"),
         ("opstore.db", "is not a database URL"),
         ("", "is not a database URL"),

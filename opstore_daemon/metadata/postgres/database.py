@@ -1,0 +1,51 @@
+"""A PostgreSQL database as a whole: what its server must be, its size, and its schema."""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import MetaData
+
+from opstore_daemon.metadata.database import Database
+from opstore_daemon.metadata.postgres.connections import Connections
+from opstore_daemon.metadata.postgres.schema import tables
+from opstore_daemon.metadata.url import invalid
+
+log = logging.getLogger("opstore.postgres")
+
+OLDEST = 13  # the oldest release of PostgreSQL that is supported
+
+_SERVER = """
+SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
+       current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'
+"""
+
+
+class PostgresDatabase(Connections, Database):
+    """The database at `url`, postgresql+psycopg://USER@HOST/DATABASE."""
+
+    def acquire(self, home: str | None = None) -> None:
+        """Check that the server can be the database of a store; any number of daemons may use it.
+
+        Raises InvalidSetting and DatabaseFailed.
+        """
+        with self.read() as connection:
+            version, encoding, is_durable = connection.exec_driver_sql(_SERVER).one()
+        if version < OLDEST:
+            raise invalid(f"{self.name} is PostgreSQL {version}: use {OLDEST} or later")
+        if encoding != "UTF8":
+            raise invalid(f"{self.name} has the encoding {encoding}: create it with the encoding UTF8")
+        if not is_durable:
+            log.warning("%s may lose commits in a crash: fsync or full_page_writes is off", self.name)
+
+    def tables(self) -> MetaData:
+        """Return the tables as PostgreSQL gets them."""
+        return tables()
+
+    def back_up(self, suffix: str) -> Path | None:
+        """Return None: an upgrade is one transaction, and backups are made by the operator (docs/operations.md)."""
+        return None
+
+    def size(self) -> int | None:
+        """Return the bytes that the server has for the database."""
+        with self.read() as connection:
+            return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
