@@ -12,13 +12,16 @@ from opstore_daemon.protocol.home_trust import check_home
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 
 IDLE_TIMEOUT = 30 * 60.0  # seconds
+MAX_DRAIN = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """The daemon's settings. `home` is the folder for its own files; `idle_timeout` is in seconds (0: no timeout).
 
-    `collects`: whether it collects garbage by itself.
+    `collects`: whether it collects garbage by itself. `given_token`: the file with the token of `serve`, which all
+    daemons of a store share; None: the home has a token. `drain`: seconds for which a daemon that is to stop goes on
+    serving, so that a load balancer finds that it is not ready.
     """
 
     home: Path
@@ -26,6 +29,8 @@ class Config:
     saver_url: str
     idle_timeout: float
     collects: bool = True
+    given_token: Path | None = None
+    drain: float = 0.0
 
     @property
     def runtime_file(self) -> Path:
@@ -97,6 +102,8 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
         saver_url=saver or (home / "blobs").as_uri(),
         idle_timeout=_parse_idle_timeout(environ.get("OPSTORE_IDLE_TIMEOUT")),
         collects=_parse_switch("OPSTORE_GC", environ.get("OPSTORE_GC")),
+        given_token=Path(environ["OPSTORE_TOKEN_FILE"]).expanduser() if environ.get("OPSTORE_TOKEN_FILE") else None,
+        drain=_parse_drain(environ.get("OPSTORE_DRAIN")),
     )
 
 
@@ -106,6 +113,16 @@ def _parse_switch(name: str, text: str | None) -> bool:
     if found is None:
         raise errors.InvalidSetting(setting=name, reason=f"{text!r} is neither on nor off")
     return found
+
+
+def _parse_drain(text: str | None) -> float:
+    try:
+        seconds = durations.parse_duration(text) if text else 0.0
+    except ValueError as error:
+        raise errors.InvalidSetting(setting="OPSTORE_DRAIN", reason=str(error)) from None
+    if seconds > MAX_DRAIN:
+        raise errors.InvalidSetting(setting="OPSTORE_DRAIN", reason=f"{text} is longer than {MAX_DRAIN:g} s")
+    return seconds
 
 
 def _parse_idle_timeout(text: str | None) -> float:

@@ -24,6 +24,7 @@ from opstore_daemon.home import (
     is_published,
     load_token,
     locked,
+    read_given_token,
     read_last_port,
     write_last_port,
     write_runtime_file,
@@ -71,6 +72,8 @@ def serve(
         if not is_host(name):
             reason = f"{name!r} is not a host name such as models.example.com"
             raise errors.InvalidSetting(setting="--allow-host", reason=reason)
+    if config.given_token is not None and not background:
+        read_given_token(config.given_token)  # raises now, before anything is written
     os.umask(0o077)
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,7 @@ def serve(
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
         spend_on = database.spend_on
-        token = spend_on(lambda: load_token(config.token_file))
+        token = spend_on(lambda: _token(config, background=background))
         raise_open_files(FILES)
         server = spend_on(lambda: OpStoreServer(config.saver(), database, token=token, hosts=names, home=config.home))
         with closing(server):
@@ -91,8 +94,8 @@ def serve(
                 if port or not background
                 else _listen_on_last_port(config, server, host)
             )
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda _number, _frame: listener.stop())
+            signal.signal(signal.SIGTERM, lambda _number, _frame: listener.stop(config.drain))
+            signal.signal(signal.SIGINT, lambda _number, _frame: listener.stop())
             for name in PRELOADED:
                 importlib.import_module(name)
             instance = secrets.token_hex(16)
@@ -115,6 +118,13 @@ def serve(
                 daily.stop()
                 delete_runtime_file(config, lock)
         log.info("stopped")
+
+
+def _token(config: Config, *, background: bool) -> str:
+    """Return the token: that of OPSTORE_TOKEN_FILE, unless a client has started this daemon with its own variables."""
+    if config.given_token is None or background:
+        return load_token(config.token_file)
+    return read_given_token(config.given_token)
 
 
 def _withdraw(config: Config, lock: HomeLock, server: OpStoreServer) -> None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from opstore_daemon.system import files, full_disk, namespaces
 LOCK_TIMEOUT = 1.0  # seconds that another daemon may take to end
 SHARED_TIMEOUT = 30.0  # seconds that clients may take to look for the daemon, on a busy machine
 MAX_SMALL_FILE = 64 * 1024  # bytes
+MIN_TOKEN = 16  # characters
 
 
 @contextmanager
@@ -152,6 +154,27 @@ def write_last_port(config: Config, port: int) -> None:
     files.write_atomically(config.port_file, f"{port}\n".encode(), durable=False)
 
 
+def read_given_token(path: Path) -> str:
+    """Return the token in the file of OPSTORE_TOKEN_FILE, as a secret that is mounted; raise InvalidSetting.
+
+    Links are followed, since Kubernetes mounts secrets as links, and its mode is that of the mount. It is never
+    created: each daemon of a store would have another token.
+    """
+    setting = f"OPSTORE_TOKEN_FILE ({path})"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe that nobody writes to
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise errors.InvalidSetting(setting=setting, reason="it is not a regular file")
+            token = _decoded(file.read(MAX_SMALL_FILE))
+    except OSError as error:
+        raise errors.InvalidSetting(setting=setting, reason=errors.reason(error)) from error
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        reason = f"it does not contain a token: one word of {MIN_TOKEN} or more printable ASCII characters"
+        raise errors.InvalidSetting(setting=setting, reason=reason)
+    return token
+
+
 def load_token(path: Path) -> str:
     """Return the home's token; create it at the first start. Restricts an existing file to its owner.
 
@@ -170,10 +193,14 @@ def _load_token(path: Path) -> str:
         return token
     with os.fdopen(descriptor, "rb") as file:
         os.fchmod(file.fileno(), 0o600)
-        # An editor may have added a byte order mark.
-        token = file.read(MAX_SMALL_FILE).removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip()
-    if len(token) < 16:
+        token = _decoded(file.read(MAX_SMALL_FILE))
+    if len(token) < MIN_TOKEN:
         raise errors.InvalidSetting(
             setting=str(path), reason="it contains no valid token; delete the file to get a new one"
         )
     return token
+
+
+def _decoded(data: bytes) -> str:
+    # An editor may have added a byte order mark.
+    return data.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip()

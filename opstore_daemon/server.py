@@ -15,6 +15,7 @@ from opstore_daemon.store import Store
 from opstore_daemon.store.opening import open_together
 from opstore_daemon.web.app import build
 from opstore_daemon.web.guards import Guards, Scope
+from opstore_daemon.web.readiness import Readiness
 
 
 class OpStoreServer:
@@ -60,7 +61,8 @@ class OpStoreServer:
             held.callback(self.store.uploads.close)
             self.store.uploads.sweep(drafts=opened.owns_blobs)
             self.guards = Guards({**(tokens or {}), self.token: "admin"}, self.store.page_sessions, hosts)
-            self.flask = build(self.store, self.guards, self.status, self.stop)
+            self.readiness = Readiness(self.store.check)
+            self.flask = build(self.store, self.guards, self.status, self.stop, self.readiness)
             self._held = held.pop_all()
 
     def status(self) -> records.Status:

@@ -94,6 +94,8 @@ class Listener:
         )
         self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
         self._stopping = threading.Event()
+        self._readiness = server.readiness
+        self._drained_at = float("inf")
         self._ended = False
         self._end_lock = threading.RLock()  # reentrant: a signal may arrive in the thread that holds it
         self._deadline = float("inf")
@@ -140,9 +142,16 @@ class Listener:
         """Return the seconds since the last request."""
         return time.monotonic() - self._last_busy
 
-    def stop(self) -> None:
-        """Accept no more connections, let running requests finish, then end `run`. Safe in a signal handler."""
-        if not self._stopping.is_set():
+    def stop(self, drain: float = 0.0) -> None:
+        """Accept no more connections, let running requests finish, then end `run`. Safe in a signal handler.
+
+        The daemon is not ready from now on. It goes on serving for `drain` seconds, so that a load balancer finds that
+        out before the port is closed; a second call ends that.
+        """
+        is_first, self._readiness.is_stopping = not self._readiness.is_stopping, True
+        if is_first and drain:
+            self._drained_at = time.monotonic() + drain
+        elif not self._stopping.is_set():
             self._deadline = time.monotonic() + GRACE
             self._stopping.set()
         with self._end_lock:
@@ -160,6 +169,8 @@ class Listener:
             self._waitress.handle_accept(ACCEPTS)
 
     def _is_done(self) -> bool:
+        if time.monotonic() > self._drained_at:
+            self.stop()
         if not self._stopping.is_set():
             return False
         if self._waitress.accepting:

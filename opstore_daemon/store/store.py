@@ -18,6 +18,7 @@ from contextlib import closing
 
 from sqlalchemy import func, select
 
+from opstore_daemon.metadata.migrate import schema_too_new
 from opstore_daemon.metadata.tables import Counter, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -57,9 +58,14 @@ class Store(
     """An op store (protocol.interface) on a database and a saver."""
 
     def check(self) -> None:
-        """Raise Unavailable if the database or the saver does not respond, or is not the one that was opened."""
+        """Raise Unavailable if the database or the saver does not respond, or is not the one that was opened.
+
+        That includes SchemaTooNew: a later release has upgraded the database, and this one can't write to it any more.
+        """
         with self.database.read() as connection:
-            connection.execute(select(Counter.position)).scalar_one()
+            oldest_schema = connection.execute(select(Counter.oldest_schema)).scalar_one()
+        if oldest_schema > self._newest_schema:
+            raise schema_too_new(oldest_schema, None)
         self.database.verify()
         self.saver.free()
         self.saver.check_place()

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.migrate import known_revisions
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.times import as_shown
 from opstore_daemon.savers import BaseSaver
@@ -44,6 +45,7 @@ class Transactions:
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
         self.database, self.saver = database, saver
         self._clock = clock
+        self._newest_schema = known_revisions()[-1]  # now: an upgrade of the program brings files of later ones
         self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None

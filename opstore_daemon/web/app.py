@@ -20,6 +20,7 @@ from opstore_daemon.web.framework.request_body import LIMITS
 from opstore_daemon.web.framework.routing import AUTHENTICATED, Api, Route, body_parts
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope
 from opstore_daemon.web.page import PAGES
+from opstore_daemon.web.readiness import Readiness
 from opstore_daemon.web.request_log import log_request, request_id
 from opstore_daemon.web.request_values import check_content
 
@@ -36,12 +37,14 @@ HEADERS = {
 }
 
 
-def build(store: Store, guards: Guards, status: Callable[[], records.Status], stop: Callable[[], None]) -> Flask:
+def build(
+    store: Store, guards: Guards, status: Callable[[], records.Status], stop: Callable[[], None], readiness: Readiness
+) -> Flask:
     """Return the application."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, status=status, stop=stop, document=document)
+    api = Api(store=store, guards=guards, status=status, stop=stop, document=document, readiness=readiness)
     for route in (*every_route(), *PAGES):
         route.register(app, api)
     app.before_request(lambda: _check_request(api))

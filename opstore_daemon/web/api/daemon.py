@@ -55,11 +55,8 @@ def _own_authority() -> str:
 
 @route(ROUTES, "GET", routes.READY, scope=None, responses={200: ResponseSpec(TEXT, "`ok`.")}, raises=(errors.NotReady,))
 def ready(api: Api) -> Response:
-    """Return ok if the database and the saver work."""
-    try:
-        api.store.check()
-    except errors.Unavailable as error:
-        raise errors.NotReady from error
+    """Return ok if the database and the saver respond, and the daemon is not about to stop."""
+    api.readiness.verify()
     return Response(OK, content_type=TEXT)
 
 

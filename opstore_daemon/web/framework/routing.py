@@ -19,6 +19,7 @@ from opstore_daemon.web.framework import path_parameters, query_parameters, requ
 from opstore_daemon.web.framework.headers import Header
 from opstore_daemon.web.framework.query_parameters import Query
 from opstore_daemon.web.guards import Credential, Guards, Scope
+from opstore_daemon.web.readiness import Readiness
 
 Error = type[errors.OpStoreError]
 
@@ -32,7 +33,8 @@ IS_CLIENT_GONE, AUTHENTICATED = "opstore.is_client_gone", "opstore.authenticated
 class Api:
     """The objects that views use.
 
-    `document` returns the OpenAPI document and its digest; `stop` has the server end, or raises StopUnavailable.
+    `readiness` says whether the daemon can serve requests. `document` returns the OpenAPI document and its digest;
+    `stop` has the server end, or raises StopUnavailable.
     """
 
     store: Store
@@ -40,6 +42,7 @@ class Api:
     status: Callable[[], records.Status]
     stop: Callable[[], None]
     document: Callable[[], tuple[bytes, str]]
+    readiness: Readiness
 
 
 @dataclass(frozen=True)
