@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from waitress.server import TcpWSGIServer
 from opstore_daemon.http_server import shares
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.shares import GRACE, MAX_UNREAD, Shares
+from opstore_daemon.http_server.storage_threads import StorageThreads
 from opstore_daemon.protocol import errors
 
 log = logging.getLogger("opstore.daemon")
@@ -27,12 +29,28 @@ LOG_INTERVAL = 60.0  # seconds between reports of that
 class Acceptor(TcpWSGIServer):  # type: ignore[misc]
     """The server of waitress, with our bounds. `clock` returns seconds since any fixed time."""
 
-    def __init__(self, application: Any, *, clock: Callable[[], float], bounds: Shares, **options: Any) -> None:
+    def __init__(
+        self, application: Any, *, clock: Callable[[], float], bounds: Shares, storage_is_slow: bool, **options: Any
+    ) -> None:
+        """`storage_is_slow`: the saver waits for an object store (http_server.storage_threads)."""
         self.clock, self.bounds = clock, bounds
+        self.storage = StorageThreads(options["dispatcher"], self.wake, are_slow=storage_is_slow)
+        self._waking, self._has_ended = threading.Lock(), False
         self.share = MAX_SHARE
         self._room = 1
         self._paused_until = self._logged_at = self._checked_at = float("-inf")
         super().__init__(application, bind_socket=False, **options)
+
+    def wake(self) -> None:
+        """Have the loop look at its connections again, from any thread, also after its end."""
+        with self._waking:
+            if not self._has_ended:  # afterwards the trigger's descriptor is closed, or reused
+                self.pull_trigger()
+
+    def end(self) -> None:
+        """Wake the loop no more."""
+        with self._waking:
+            self._has_ended = True
 
     def channels(self) -> list[Channel]:
         """Return the connections."""

@@ -13,6 +13,7 @@ from waitress.utilities import Error as WaitressError
 from opstore_daemon.http_server.file_wrapper import FileSlice, ForwardBuffer
 from opstore_daemon.http_server.parser import READ, RequestParser
 from opstore_daemon.http_server.refusal import Refusal
+from opstore_daemon.http_server.storage_threads import StorageThreads
 from opstore_daemon.http_server.upload_body import StoredBytes
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.system.loopback import disable_pacing
@@ -88,6 +89,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     request: RequestParser | None
     sent_continue: bool
     _behind: bytes | StoredBytes = b""  # received behind the current request
+    _is_opening = False  # a thread opens the upload of the request
     _refused = False
     _linger_until: float | None = None
     _drained = 0
@@ -113,10 +115,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether no request is being received, run or answered."""
         return not (self.requests or self.request is not None or self.total_outbufs_len or self._behind)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the upload that the client appends to takes no bytes now: the storage is slower than the client."""
+        return self.request is not None and self.request.is_waiting()
+
     def is_overdue(self, now: float) -> bool:
-        """Return whether the client has exceeded the deadline of what it is doing; False while a request runs."""
+        """Return whether the client has exceeded the deadline of what it is doing; False while a request runs.
+
+        While its upload takes no bytes, the client has no deadline, but it may have gone, which the loop does not see.
+        """
         if self.requests or self._linger_until is not None:
             return False
+        if self.is_waiting:
+            self.active_at = now
+            return self.is_client_gone()
         if self.total_outbufs_len or self.request is None or self.request.upload_body is not None:
             return bool(now - self.active_at > STALLED_SECONDS)
         return bool(now - self._began_at > (BODY_SECONDS if self.request.headers_finished else HEAD_SECONDS))
@@ -245,7 +258,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Return whether the loop should receive more."""
-        return self._linger_until is not None or bool(not self._behind and super().readable())
+        if self._linger_until is not None:
+            return True
+        return bool(not self._behind and super().readable() and not self.is_waiting)
 
     def received(self, data: bytes | StoredBytes) -> bool:
         """Pass received data to the parser up to the end of one request, or discard it after a refusal."""
@@ -258,7 +273,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         with self.requests_lock:
             if self.will_close or self.close_when_flushed:
                 return False
-            while data and not self.requests:
+            while data and not self.requests and (isinstance(data, StoredBytes) or not self.is_waiting):
                 data = data[self._parse(data, now) :]
             self._behind = data
         return True
@@ -269,22 +284,43 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.request, self._began_at = self.parser_class(self.adj, peer=self._peer), now
         consumed: int = self.request.received(data)
         self.authenticated = self.authenticated or self.request.credential is not None
-        if self.request.expect_continue and self.request.headers_finished and not self.sent_continue:
-            self.send_continue()
-        if self.request.completed:
-            self.sent_continue = False
-            self.requests.append(self.request)
-            self.request = None
-            self.server.add_task(self)
+        if self.request.is_opening:
+            self._is_opening = True
+        else:
+            self._proceed(self.request)
         return consumed
 
     def set_authenticated(self) -> None:
         """Count the connection as one of a user: the application has found a session, for which no loop may wait."""
         self.authenticated = True
 
+    def _proceed(self, request: RequestParser) -> None:
+        """Ask for the body if the client waits for that; start the request if it is complete, or refused."""
+        request.end_opening()
+        if request.expect_continue and request.headers_finished and not self.sent_continue:
+            self.send_continue()
+        if request.completed:
+            self.sent_continue = False
+            self.requests.append(request)
+            self.request = None
+            if request.is_unstored:
+                self.server.storage.run(lambda: self._store(request))
+            else:
+                self.server.add_task(self)
+
+    def _store(self, request: RequestParser) -> None:
+        """Store what an append has brought, in a thread for that, and run its request."""
+        request.store()
+        self.server.add_task(self)
+
     def resume(self) -> None:
-        """Parse what arrived behind a request whose response is sent."""
-        if self._behind and super().readable():
+        """Parse what arrived behind a request whose response is sent, or before its upload could take it."""
+        if self._is_opening and self.request is not None and not self.request.is_opening:
+            self._is_opening = False
+            with self.requests_lock:
+                if not self.will_close:
+                    self._proceed(self.request)
+        if self._behind and super().readable() and not self.is_waiting:
             data, self._behind = self._behind, b""
             self.received(data)
 
@@ -313,7 +349,7 @@ def _has_ended(connection: socket.socket) -> bool:
         return False
 
 
-def channel_class(guards: Guards, uploads: Uploads, port: int) -> type[Channel]:
+def channel_class(guards: Guards, uploads: Uploads, port: int, storage: StorageThreads) -> type[Channel]:
     """Return the channel class of a server that listens on `port`."""
-    parser = functools.partial(RequestParser, guards=guards, uploads=uploads, port=port)
+    parser = functools.partial(RequestParser, guards=guards, uploads=uploads, port=port, storage=storage)
     return type("Channel", (Channel,), {"parser_class": staticmethod(parser)})

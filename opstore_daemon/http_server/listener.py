@@ -79,20 +79,23 @@ class Listener:
         self._map: dict[int, Any] = {}
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever a request waits for a thread
         files = open_files()
-        server.store.uploads.max_open = uploads_for(files)
+        server.store.uploads.opened.max_open = uploads_for(files)
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(SETTINGS["threads"])
         self._waitress = Acceptor(
             server.flask,
             clock=clock,
             bounds=bounds or Shares(connections_for(files)),
+            storage_is_slow=server.store.saver.needs_records,
             map=self._map,
             _sock=self._socket,
             dispatcher=dispatcher,
             adj=Adjustments(sockets=[self._socket], server_name=address, **SETTINGS),
             sockinfo=(self._socket.family, self._socket.type, self._socket.proto, self._socket.getsockname()),
         )
-        self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
+        self._waitress.channel_class = channel_class(
+            server.guards, server.store.uploads, self.port, self._waitress.storage
+        )
         self._stopping = threading.Event()
         self._readiness = server.readiness
         self._drained_at = float("inf")
@@ -131,11 +134,13 @@ class Listener:
                 self.stop()
         for channel in self._channels():
             channel.will_close = True  # a search that is still running ends with its client
+        self._waitress.storage.shutdown()
         self._waitress.task_dispatcher.shutdown(timeout=5)
         for channel in self._channels():
             channel.handle_close()
         with self._end_lock:
             self._ended = True
+            self._waitress.end()
             wasyncore.close_all(self._map)
 
     def idle_for(self) -> float:

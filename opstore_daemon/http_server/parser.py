@@ -18,6 +18,7 @@ from opstore_daemon.http_server.chunks import ChunkedBody
 from opstore_daemon.http_server.framing import check_framing, simplified
 from opstore_daemon.http_server.refusal import Refusal
 from opstore_daemon.http_server.request_buffer import RequestBuffer
+from opstore_daemon.http_server.storage_threads import StorageThreads
 from opstore_daemon.http_server.upload_body import StoredBytes, UploadBody
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.store.ingest.uploads import Uploads
@@ -46,9 +47,18 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     command = path = "-"
     completed: bool
 
-    def __init__(self, adj: Any, guards: Guards, uploads: Uploads, port: int, peer: str = "") -> None:
+    def __init__(
+        self,
+        adj: Any,
+        guards: Guards,
+        uploads: Uploads,
+        port: int,
+        peer: str = "",
+        storage: StorageThreads | None = None,
+    ) -> None:
+        """`storage`: the threads that open uploads; without them, this waits."""
         super().__init__(adj)
-        self._guards, self._uploads, self._port, self._peer = guards, uploads, port, peer
+        self._guards, self._uploads, self._port, self._peer, self._storage = guards, uploads, port, peer, storage
         self._head = bytearray()
         self._blank_lines = 0
         self.credential: Credential | None = None  # once the head is checked, unless its path is public
@@ -72,6 +82,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             consumed = super().received(data)
         if self.error is None:
             return consumed
+        self._end_refused()
+        return len(data)
+
+    def _end_refused(self) -> None:
         if isinstance(self.error, WaitressError):
             self.error = Refusal.from_waitress(self.error)
         else:
@@ -88,7 +102,31 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             credential=self.credential,
         )
         self.close()  # release the upload before the response, after which the client may append again
-        return len(data)
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a thread opens the upload that the body is for. Then call `end_opening`."""
+        return self.upload_body is not None and self.upload_body.is_opening
+
+    def end_opening(self) -> None:
+        """Refuse the request if its upload could not be opened."""
+        if self.upload_body is not None and self.upload_body.failure is not None and not self.completed:
+            self.error = Refusal(self.upload_body.failure)
+            self._end_refused()
+
+    def is_waiting(self) -> bool:
+        """Return whether the upload takes no bytes of the body now."""
+        return self.upload_body is not None and self.upload_body.is_waiting()
+
+    @property
+    def is_unstored(self) -> bool:
+        """Whether a thread has to store bytes before the response: call `store` there."""
+        return self.error is None and self.upload_body is not None and self.upload_body.is_unstored
+
+    def store(self) -> None:
+        """Store the bytes that the upload has accepted. Waits."""
+        if self.upload_body is not None:
+            self.upload_body.store()
 
     # Waitress searches the head from its beginning whenever some of it arrives, and copies what has arrived at each
     # blank line before it: both take quadratic time.
@@ -138,7 +176,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 
     def end_refused_upload(self) -> None:
         """End the upload if a full disk refused its bytes. Waits for locks, so the loop must not call it."""
-        if self.upload_body is not None:
+        if self.upload_body is not None and self.upload_body.writer is not None:
             self.upload_body.writer.end_if_refused()
 
     def parse_header(self, head: bytes) -> None:
@@ -203,5 +241,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             raise errors.InvalidRequest(reason="this request takes no query parameters")
         offset = parse_count(self.header(routes.UPLOAD_OFFSET), routes.UPLOAD_OFFSET)
         length = None if isinstance(self.body_rcv, ChunkedBody) else self.content_length
-        writer = self._uploads.writer(upload, credential.owner, offset, length)
-        self.upload_body = self.body_rcv.buf = UploadBody(writer, self.body_rcv)
+        arguments = (upload, credential.owner, offset, length)
+        writer = self._uploads.writer_at_once(*arguments)
+        body = UploadBody(self.body_rcv, self._storage, writer, lambda: self._uploads.writer(*arguments))
+        self.upload_body = self.body_rcv.buf = body

@@ -126,6 +126,13 @@ class Draft(ABC):
         delete of the same digest may win: check again before you rely on the blob, at a time when no delete can run.
         """
 
+    def is_current(self) -> bool:
+        """Return whether it is still the writer of its upload, and the upload was not discarded. May wait.
+
+        Always True in a saver that only one daemon can use.
+        """
+        return True
+
     @abstractmethod
     def close(self) -> None:
         """Release what is open and in memory. What is stored stays, and the draft can be reopened.

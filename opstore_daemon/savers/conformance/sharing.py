@@ -22,8 +22,9 @@ class SharedConformance(SaverHooks):
         with closing(saver.draft(UPLOAD)) as earlier:
             earlier.append(DATA[:7])
             earlier.flush()
+            assert earlier.is_current()
             with closing(other.draft(UPLOAD)) as draft:
-                assert draft.offset == 7
+                assert (draft.offset, draft.is_current(), earlier.is_current()) == (7, True, False)
                 with suppress(*TAKEN):
                     earlier.append(b"of an earlier writer")
                 with pytest.raises(TAKEN):
@@ -64,6 +65,7 @@ class SharedConformance(SaverHooks):
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(DATA)
             self.reopen(saver).discard(UPLOAD)
+            assert not draft.is_current()
             with suppress(*TAKEN):
                 draft.flush()
             with pytest.raises(TAKEN):

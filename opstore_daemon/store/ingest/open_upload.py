@@ -1,17 +1,16 @@
-"""One upload whose draft is open, and the writer that appends to it."""
+"""One upload whose draft is open in this process."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.savers import Draft
-from opstore_daemon.savers.receiving import receive
-from opstore_daemon.store.ingest.space import Space
+from opstore_daemon.savers.base import BytesLost, Draft
+from opstore_daemon.savers.object_records import DraftTaken
+from opstore_daemon.store.ingest.passing_hash import PassingHash
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 from opstore_daemon.store.places import POLL
 
@@ -35,7 +34,11 @@ class Declaration:
 
 
 class OpenUpload:
-    """An upload with its open draft and the hash of its bytes."""
+    """An upload with its open draft and the hash of its bytes.
+
+    Another daemon may take the draft over. Whoever notices that closes this one, and the next request opens the draft
+    again, which takes it over in turn.
+    """
 
     def __init__(self, upload: str, owner: str, size: int | None, draft: Draft) -> None:
         """`size`: the announced size in bytes, None if unknown."""
@@ -43,18 +46,46 @@ class OpenUpload:
         self.lock = threading.Lock()
         self.closed = False
         self.is_hashing = False  # whoever holds the lock reads many bytes
-        self.writer: Writer | None = None
+        self.writer: object | None = None  # whoever may append (ingest.writer)
+        self.is_unstored = False  # the draft may have bytes in memory, which no other daemon would find
         self.offset_reported = False  # since this draft was opened
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
-        self.hash = TrailingHash(self.read)
+        draft.expect(size)
+        self.hash = PassingHash(self.read) if draft.needs_seal else TrailingHash(self.read)
         self.hash.advance(draft.offset)
 
     def read(self, buffer: memoryview, offset: int) -> int:
         """Read bytes of the draft from `offset` into the buffer and return their number."""
         return self.draft.read_at(offset, buffer)
 
+    @contextmanager
+    def storing(self) -> Iterator[Draft]:
+        """Use the draft in the context, with the lock; close it if it can't be used any more.
+
+        Raises UploadNotOpen if another daemon has taken the draft over, and BytesLost.
+        """
+        try:
+            yield self.draft
+        except DraftTaken:
+            self.close()
+            raise errors.UploadNotOpen(upload=self.upload) from None
+        except BytesLost:
+            self.close()
+            raise
+        except errors.Unavailable:
+            if self.draft.needs_seal:  # what it had accepted may be lost: the next draft has what is stored
+                self.close()
+            raise
+
+    def store(self) -> None:
+        """Store the bytes that were accepted, with the lock: before an offset is reported. Raises as `storing`."""
+        if self.is_unstored:
+            with self.storing() as draft:
+                draft.flush()
+            self.is_unstored = False
+
     def record(self) -> records.Upload:
-        """Return the record with the current offset."""
+        """Return the record with the current offset, which is that of stored bytes: call `store` first."""
         self.offset_reported = True
         return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size)
 
@@ -97,72 +128,11 @@ class OpenUpload:
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            if self.writer is None:
+            if self.writer is None and not self.is_unstored:
                 self.close()
             return self.closed
         finally:
             self.lock.release()
-
-
-class Writer:
-    """The right to append to an upload, until another request claims it."""
-
-    def __init__(self, opened: OpenUpload, space: Space, end: Callable[[str], None]) -> None:
-        """`end` ends an upload that a full disk refused."""
-        self._opened, self._space, self._end = opened, space, end
-
-    def append(self, data: bytes | memoryview) -> None:
-        """Append the data; raise UploadNotOpen, TooLarge, StorageFull or StorageFailed, and append nothing.
-
-        After StorageFull the upload takes no more bytes: call `end_if_refused` where waiting is allowed.
-        """
-        with self._appending(len(data)) as draft, self._space.writing(len(data)):
-            draft.append(data)
-
-    def receive(self, source: int, limit: int) -> int:
-        """Append what has arrived on the connection with this descriptor, at most `limit` bytes; return their number.
-
-        Raise what `append` does, or OSError (see `savers.receiving`).
-        """
-        count = min(limit, READ_SIZE)  # more is never moved at once
-        with self._appending(limit) as draft, self._space.writing(count, streams=True):
-            received = receive(draft, source, count)
-        self._space.give_back(count - received)
-        return received
-
-    @contextmanager
-    def _appending(self, limit: int) -> Iterator[Draft]:
-        opened = self._opened
-        with opened.try_lock():
-            if opened.writer is not self:
-                raise errors.UploadNotOpen(upload=opened.upload)
-            check_size(opened, opened.draft.offset + limit)
-            try:
-                yield opened.draft
-            except errors.StorageFull as error:
-                opened.refused = True
-                raise ended(error) from error
-            opened.hash.advance(opened.draft.offset)
-
-    def close(self) -> None:
-        """Give up the right to append; the bytes so far stay."""
-        if self._opened.writer is self:
-            self._opened.writer = None
-            self._opened.hash.close()
-
-    def end_if_refused(self) -> None:
-        """End the upload if a full disk refused its bytes, which frees those that it has. Waits for locks."""
-        if self._opened.refused:
-            self._end(self._opened.upload)
-
-    def record(self) -> records.Upload:
-        """Return the record of the upload with its current offset."""
-        return self._opened.record()
-
-
-def ended(error: errors.StorageFull) -> errors.StorageFull:
-    """Return the error, which also says what became of the upload."""
-    return errors.StorageFull(reason=f"{error.details['reason']}; the upload has ended, and its bytes are freed")
 
 
 def check_size(opened: OpenUpload, end: int) -> None:

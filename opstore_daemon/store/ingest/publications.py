@@ -11,8 +11,9 @@ from opstore_daemon.protocol.digests import Digest
 class Publications:
     """The digests between publication and transaction: no version has them yet, and they are no garbage.
 
-    One daemon at a time uses a store, so no other push can be relying on a blob. A collector that has looked here
-    before a push began may still take its blob: the push looks again in its transaction, and publishes once more.
+    This spares most pushes a second publication. It is not what makes them right: a collector that has looked here
+    before a push began, or runs in another daemon, may take the blob. So each push looks for its blob again under the
+    lock of its transaction, which a collector holds too, and publishes once more.
     """
 
     def __init__(self) -> None:

@@ -32,6 +32,9 @@ class TrailingHash:
         """How many bytes are not hashed yet."""
         return self._end - self._hashed
 
+    def feed(self, data: bytes | memoryview) -> None:
+        """Ignore the bytes: they are read back."""
+
     def advance(self, end: int) -> None:
         """Announce that the bytes before `end` are readable."""
         with self._state:

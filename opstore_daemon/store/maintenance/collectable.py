@@ -67,9 +67,12 @@ class Collectable:
     def alone(self) -> Iterator[Connection]:
         """Read while no push and no reader of all blobs can begin to rely on a blob that nobody refers to.
 
-        Raises CollectionHeld, and what `check` raises.
+        If the database records the objects of the saver, this is a transaction that writes, so that their changes are
+        part of it: no daemon sees a blob go while it makes a version of it. Raises CollectionHeld, and what `check`
+        raises.
         """
-        with self._locked(), self.database.read_between_writes() as connection:
+        transaction = self.database.write if self.saver.needs_records else self.database.read_between_writes
+        with self._locked(), transaction() as connection:
             self.check(connection)
             yield connection
 

@@ -22,9 +22,10 @@ from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.damage import DamageMarks
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
-from opstore_daemon.store.ingest.open_upload import Declaration, ended
+from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.publications import Publications
 from opstore_daemon.store.ingest.uploads import Uploads
+from opstore_daemon.store.ingest.writer import ended
 from opstore_daemon.store.maintenance.collectable import Collectable
 from opstore_daemon.store.maintenance.collector import Collector
 from opstore_daemon.store.page_sessions import PageSessions
@@ -202,8 +203,8 @@ class IngestOperations(Transactions):
 
         If the disk is full, the upload ends too, which frees its bytes.
         """
-        blob = self.uploads.verify(upload, owner, declaration(request))
         try:
+            blob = self.uploads.verify(upload, owner, declaration(request))
             pushed = self._publish_and_commit(
                 op,
                 request,
@@ -272,10 +273,12 @@ class IngestOperations(Transactions):
         """Delete a blob that no version has or had; what fails, or is read by a backup, is left to the collector.
 
         While no transaction writes: a concurrent push of the same bytes looks for its blob in its own transaction, and
-        publishes it again. This only reads, because a full disk may be why the push failed.
+        publishes it again, also if it runs in another daemon. With a folder this only reads the database, because a
+        full disk may be why the push failed.
         """
         if not self._owns_blobs:
             return
         with suppress(errors.OpStoreError), self._collectable.alone() as connection:
             if digest not in self.publications and not versions.ever_had_blob(connection, digest):
-                self.saver.delete(digest)
+                # The trash of an object store is a change in the database: nothing waits for the object store here.
+                (self.saver.trash if self.saver.needs_records else self.saver.delete)(digest)

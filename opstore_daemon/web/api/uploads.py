@@ -1,12 +1,13 @@
 """Uploads: create one, get its offset, append at the offset (draft-ietf-httpbis-resumable-upload)."""
 
-from contextlib import closing
+from contextlib import suppress
 
 from flask import Response, request
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import NewUpload, UnfinishedUploads, Upload
+from opstore_daemon.store.ingest.writer import Writer
 from opstore_daemon.web.framework.headers import LOCATION, OFFSET, UPLOAD_OFFSET
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, STORAGE_ERRORS
 from opstore_daemon.web.framework.query_parameters import Page
@@ -81,21 +82,31 @@ def claim(_api: Api, upload: str) -> Response:
 )
 def append(_api: Api, upload: str) -> Response:
     """Append bytes at the offset. If the disk is full (507), the upload ends, which frees its bytes."""
-    # Our own server has stored the body before this view runs; behind other servers it is read here.
+    # Our own server has passed the body on before this view runs; behind other servers it is read here.
     writer = request.environ.get(UPLOAD_WRITER)
-    if writer is None:
-        if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
-            raise errors.LengthRequired  # this server can't pass on a body of unknown length
-        offset = parse_count(request.headers.get(UPLOAD_OFFSET.name), UPLOAD_OFFSET.name)
-        writer = store().uploads.writer(upload, credential().owner, offset, request.content_length)
-        try:
-            with closing(writer):
-                while piece := request.stream.read(READ_SIZE):
-                    writer.append(piece)
-        finally:
+    try:
+        if writer is None:
+            writer = _read_into(upload)
+        return _with_offset(writer.finish())  # before the response, after which the client may append again
+    finally:
+        if writer is not None:
             writer.end_if_refused()
-    writer.close()  # before the response, after which the client may append again
-    return _with_offset(writer.record())
+
+
+def _read_into(upload: str) -> Writer:
+    if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
+        raise errors.LengthRequired  # this server can't pass on a body of unknown length
+    offset = parse_count(request.headers.get(UPLOAD_OFFSET.name), UPLOAD_OFFSET.name)
+    writer = store().uploads.writer(upload, credential().owner, offset, request.content_length)
+    try:
+        while piece := request.stream.read(READ_SIZE):
+            writer.append(piece)
+    except BaseException:
+        with suppress(errors.OpStoreError):  # the client can resume from what is stored
+            writer.finish()
+        writer.end_if_refused()
+        raise
+    return writer
 
 
 @route(

@@ -18,7 +18,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.parser import MAX_BLANK_LINES, READ, RequestParser
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.savers import MemorySaver
-from opstore_daemon.store.ingest.open_upload import Writer
+from opstore_daemon.store.ingest.writer import Writer
 from opstore_daemon.store.page_sessions import fingerprint
 from opstore_daemon.web.guards import Credential, session_cookie
 from tests.daemon.http.test_uploads import begin, offset_of

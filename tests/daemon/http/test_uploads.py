@@ -15,7 +15,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
-from opstore_daemon.store.ingest import uploads
+from opstore_daemon.store.ingest import open_uploads
 from opstore_daemon.system import full_disk
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
@@ -376,7 +376,7 @@ def test_a_discarded_upload_accepts_no_more_bytes(http: Http, listener: Listener
 def test_an_upload_that_was_closed_for_others_is_reopened(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(uploads, "MAX_OPEN", 2)
+    monkeypatch.setattr(open_uploads, "MAX_OPEN", 2)
     made = [http.upload(DATA[:5]) for _ in range(5)]
     assert http.append(made[0], DATA[5:], 5).json()["code"] == "UploadNotOpen"
     assert offset_of(http, made[0]) == 5

@@ -15,7 +15,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.store.idempotency import DELETED_AT_ONCE, IdempotentRequest
-from opstore_daemon.store.ingest import uploads
+from opstore_daemon.store.ingest import expiry
 from opstore_daemon.store.maintenance import collection
 from tests.daemon.store.test_faults import LOCAL, left_behind, uploaded
 from tests.support.garbage import WEEK, MovedClock, orphan, remove, store_on_files, trashed
@@ -210,7 +210,7 @@ def test_more_uploads_expire_than_one_transaction_deletes(
     for _ in range(7):
         uploaded(server, b"x")
     clock.by = WEEK + timedelta(hours=1)
-    monkeypatch.setattr(uploads, "EXPIRED_AT_ONCE", 3)
+    monkeypatch.setattr(expiry, "EXPIRED_AT_ONCE", 3)
     assert server.store.collect_garbage(dry_run=True).uploads == 7
     assert server.store.collect_garbage().uploads == 7
     assert left_behind(server) == ([], 0)

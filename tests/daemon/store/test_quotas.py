@@ -14,7 +14,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import idempotency, quota
 from opstore_daemon.store.idempotency import IdempotentRequest
-from opstore_daemon.store.ingest import uploads
+from opstore_daemon.store.ingest import expiry, uploads
 from opstore_daemon.store.quota import Quota
 from tests.daemon.http.test_upload_lifetime import Clock
 
@@ -85,7 +85,7 @@ def test_one_request_removes_a_limited_number_of_what_expired(
     for number in range(FEW):
         server.store.idempotent(request(f"k{number}")).create_upload("me", None)
     clock.forward(days=8)
-    monkeypatch.setattr(uploads, "EXPIRED_AT_ONCE", 2)
+    monkeypatch.setattr(expiry, "EXPIRED_AT_ONCE", 2)
     monkeypatch.setattr(idempotency, "DELETED_AT_ONCE", 2)
     left = []
     for number in range(3):

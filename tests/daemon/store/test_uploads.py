@@ -84,7 +84,7 @@ def test_an_upload_closed_just_before_its_publication_is_published(
 
 def test_an_append_to_an_upload_that_was_just_closed_is_refused(uploads: Uploads, upload: str) -> None:
     uploads.claim(upload, OWNER)
-    uploads._opened[upload].close()  # as `_keep_open` does before it removes the upload
+    uploads.opened._opened[upload].close()  # as `_keep_open` does before it removes the upload
     with pytest.raises(errors.UploadNotOpen):
         uploads.writer(upload, OWNER, 10, 1)
 

@@ -1,0 +1,436 @@
+"""Appends to a store whose bytes are in an object store: the server's loop waits for nothing, whatever is slow."""
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.channel import STALLED_SECONDS
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.metadata.base import BaseDatabase
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.savers.file_draft import FileDraft
+from tests.daemon.http.test_uploads import begin
+from tests.support.clock import Clock
+from tests.support.daemons import daemons
+from tests.support.http_client import Http
+from tests.support.random_bytes import random_bytes
+from tests.support.raw_http import Raw, ask, head
+from tests.support.servers import ADMIN_TOKEN
+from tests.support.shared_saver import PART, SharedStore
+from tests.support.waiting import wait_for
+
+MIB = 1 << 20
+MEMORY = 4 * PART  # of two uploads
+BODY = random_bytes(6 * PART + 99)
+
+
+class Daemons:
+    """Two daemons that listen, and what a test looks at."""
+
+    def __init__(self, servers: list[OpStoreServer], listeners: list[Listener], clock: Clock) -> None:
+        self.servers, self.listeners, self.clock = servers, listeners, clock
+        self.ports = [listener.port for listener in listeners]
+
+    def create(self, size: int | None = len(BODY)) -> str:
+        """Return a new upload."""
+        return self.servers[0].store.create_upload(owner(self.servers[0]), size).upload
+
+    def offset(self, upload: str, at: int = 0) -> int:
+        """Return the offset of an upload, which claims it."""
+        return self.servers[at].store.uploads.claim(upload, owner(self.servers[at])).offset
+
+    def receiving(self) -> list[str]:
+        """Return the uploads that a request appends to."""
+        return receiving(self.servers)
+
+    def after(self, seconds: float, at: int = 0) -> None:
+        """Let seconds pass, a second at a time, each noticed by the loop."""
+        listener = self.listeners[at]
+        for _ in range(int(seconds)):
+            self.clock.now += 1
+            listener._waitress.wake()
+            wait_for(lambda: listener._waitress._checked_at >= self.clock.now, "a turn of the loop")
+
+
+def owner(server: OpStoreServer) -> str:
+    """Return the owner of the token of the tests."""
+    return next(iter(server.guards._owners))
+
+
+@pytest.fixture
+def shared() -> SharedStore:
+    return SharedStore(MEMORY)
+
+
+@pytest.fixture
+def both(tmp_path: Path, shared: SharedStore) -> Iterator[Daemons]:
+    clock = Clock()
+    with daemons(tmp_path, shared) as servers, ExitStack() as held:
+        listeners = [held.enter_context(Listener(server, clock=clock)) for server in servers]
+        held.callback(shared.gate.set)
+        yield Daemons(servers, listeners, clock)
+        shared.gate.set()
+        wait_for(lambda: shared.memory == 0, "the release of all memory")
+        wait_for(lambda: not receiving(servers), "the release of all writers")
+
+
+def receiving(servers: list[OpStoreServer]) -> list[str]:
+    """Return the uploads that a request appends to."""
+    return [upload for server in servers for upload in server.store.uploads.opened.receiving()]
+
+
+def send(connection: Raw, data: bytes) -> threading.Thread:
+    """Send the data in a thread: the server may not read it yet."""
+
+    def work() -> None:
+        with suppress(OSError):  # one of the two has closed the connection
+            connection.send(data)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def is_alive(port: int) -> bool:
+    """Return whether the daemon answers others meanwhile."""
+    return ask(port, "GET", routes.HEALTH).status == 200
+
+
+def has_memory(shared: SharedStore, uploads: int) -> bool:
+    """Return whether so many uploads have memory."""
+    return shared.memory == uploads * 2 * PART
+
+
+def held_back(daemons: Daemons, upload: str) -> None:
+    """Wait until the daemon reads no more of the body, because the store takes no parts."""
+    wait_for(lambda: any(each.is_waiting for each in daemons.listeners[0]._channels()), "the full buffer")
+    assert upload in daemons.receiving()
+
+
+def push(both: Daemons, upload: str, data: bytes = BODY, at: int = 0) -> None:
+    """Make the version over HTTP, and compare its bytes."""
+    with Http(both.listeners[at].url) as http:
+        request = {"upload": upload, "checksum": checksum_of(new_sum(data)), "size": len(data)}
+        response = http.post("/v1/ops/up/versions", request)
+        assert (response.status_code, response.json()["digest"]) == (201, digest_of(data)), response.text
+        assert http.pull("up").content == data
+
+
+# --- the usual way ----------------------------------------------------------------------------------------------------
+
+
+def test_each_request_may_go_to_another_daemon(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create()
+    for number, start in enumerate(range(0, len(BODY), PART)):
+        with Http(both.listeners[number % 2].url) as http:
+            piece = BODY[start : start + PART]
+            response = http.append(upload, piece, start)
+            assert (response.status_code, response.json()["offset"]) == (200, start + len(piece))
+    push(both, upload, at=1)
+    assert shared.stored == len(BODY)
+    assert shared.peak <= 2 * PART + MIB
+
+
+def test_the_loop_uses_neither_the_database_nor_the_store(
+    both: Daemons, shared: SharedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def note(*_: object) -> None:
+        used.append(threading.current_thread().name)
+
+    def noted(really: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            note()
+            return really(*args, **options)
+
+        return call
+
+    shared.before = note
+    for name in ("read", "write", "read_between_writes"):
+        monkeypatch.setattr(BaseDatabase, name, noted(getattr(BaseDatabase, name)))
+    upload = both.create()
+    unknown = "0" * 32
+    with Http(both.listeners[1].url) as http:
+        assert http.append(upload, BODY[:PART], 0).status_code == 200
+        assert http.append(upload, b"x", 5).status_code == 409
+        assert http.append(unknown, b"x", 0).status_code == 404
+    with Raw(both.ports[0]) as lost:
+        begin(lost, upload, PART, 100)
+        lost.send(BODY[PART : PART + 50])
+        wait_for(lambda: upload in both.receiving())
+    wait_for(lambda: not both.receiving())
+    assert both.offset(upload) >= PART
+    assert used
+    assert "opstore-listener" not in used
+
+
+def test_a_chunked_body_and_a_request_behind_it(both: Daemons) -> None:
+    upload = both.create(None)
+    with Raw(both.ports[1]) as raw:
+        begin(raw, upload, 0, None)
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (BODY[:7], BODY[7 : 3 * PART]))
+        behind = f"GET /v1/uploads/{upload} HTTP/1.1\r\nHost: {raw.host}\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n"
+        sender = send(raw, chunks + b"0\r\n\r\n" + behind.encode())
+        assert raw.answer().body == raw.answer().body
+        sender.join()
+    assert both.offset(upload) == 3 * PART
+
+
+# --- slow, and blocked ------------------------------------------------------------------------------------------------
+
+
+def test_others_are_served_while_an_upload_is_being_opened(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create(100)
+    with Raw(both.ports[1]) as raw, shared.closed():
+        begin(raw, upload, 0, 100)
+        raw.send(BODY[:100])
+        wait_for(lambda: any(each.is_waiting for each in both.listeners[1]._channels()), "the opening")
+        assert is_alive(both.ports[1])
+        shared.gate.set()
+        assert raw.answer().status == 200
+    assert both.offset(upload) == 100
+
+
+def test_a_body_is_received_only_as_fast_as_it_is_stored(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create()
+    with Raw(both.ports[0]) as raw:
+        begin(raw, upload, 0, len(BODY))
+        wait_for(lambda: upload in both.receiving())
+        with shared.closed():
+            sender = send(raw, BODY)
+            held_back(both, upload)
+            assert is_alive(both.ports[0])
+            assert shared.peak <= 2 * PART
+        assert raw.answer().status == 200
+        sender.join()
+    push(both, upload)
+
+
+def test_a_response_waits_for_its_bytes_and_others_do_not(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create(1000)
+    with Raw(both.ports[0]) as raw:
+        begin(raw, upload, 0, 1000)
+        wait_for(lambda: upload in both.receiving())
+        with shared.closed():
+            raw.send(BODY[:1000])
+            wait_for(lambda: upload not in both.receiving(), "the end of the body")
+            raw.socket.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                raw.socket.recv(1)
+            raw.socket.settimeout(30)
+            assert all(is_alive(both.ports[0]) for _ in range(20)), "the threads of requests are free"
+        assert raw.answer().status == 200
+
+
+def test_many_uploads_share_little_memory(both: Daemons, shared: SharedStore) -> None:
+    """Two at a time have memory; the others wait in their connections, and nobody waits for ever."""
+    size, count = 3 * PART, 12
+    uploads = [both.create(size) for _ in range(count)]
+    with ExitStack() as held:
+        raws = [held.enter_context(Raw(both.ports[number % 2])) for number in range(count)]
+        for raw, upload in zip(raws, uploads, strict=True):
+            begin(raw, upload, 0, size)
+            send(raw, BODY[:size])
+        assert [raw.answer().status for raw in raws] == [200] * count
+    assert shared.peak <= MEMORY
+    assert [both.offset(upload) for upload in uploads] == [size] * count
+
+
+def test_the_memory_of_a_client_that_stalls_is_freed_for_others(both: Daemons, shared: SharedStore) -> None:
+    uploads = [both.create(PART) for _ in range(3)]
+    with ExitStack() as held:
+        raws = [held.enter_context(Raw(both.ports[0])) for _ in uploads]
+        for number, (raw, upload) in enumerate(zip(raws, uploads, strict=True)):
+            begin(raw, upload, 0, PART)
+            if number < 2:
+                raw.send(b"x" * 10)
+                wait_for(partial(has_memory, shared, number + 1), "the memory of the upload")
+        sender = send(raws[2], BODY[:PART])
+        wait_for(lambda: any(each.is_waiting for each in both.listeners[0]._channels()), "the third upload")
+        both.after(STALLED_SECONDS + 2)
+        assert raws[2].answer().status == 200
+        sender.join()
+        assert raws[0].is_closed()
+        assert raws[1].is_closed()
+    assert [both.offset(upload) for upload in uploads] == [10, 10, PART], "what the stalled clients sent is stored"
+
+
+def test_a_slow_object_store_is_no_stalled_client(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create()
+    with Raw(both.ports[0]) as raw:
+        begin(raw, upload, 0, len(BODY))
+        wait_for(lambda: upload in both.receiving())
+        with shared.closed():
+            sender = send(raw, BODY)
+            held_back(both, upload)
+            both.after(2 * STALLED_SECONDS)
+        assert raw.answer().status == 200
+        sender.join()
+
+
+# --- clients that go, and stores that fail ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["opening", "receiving", "waiting for the store", "storing"])
+def test_a_client_that_goes_leaves_nothing_behind(both: Daemons, shared: SharedStore, state: str) -> None:
+    upload = both.create()
+    with Raw(both.ports[0]) as raw:
+        if state == "opening":
+            shared.gate.clear()
+            both.servers[0].store.uploads.opened.close()
+        begin(raw, upload, 0, 1000 if state == "storing" else len(BODY))
+        if state != "opening":
+            wait_for(lambda: upload in both.receiving())
+        if state == "receiving":
+            raw.send(BODY[:1000])
+            wait_for(lambda: shared.memory > 0)
+        elif state == "waiting for the store":
+            shared.gate.clear()
+            raw.socket.settimeout(0.5)
+            sender = send(raw, BODY)
+            held_back(both, upload)
+            # A reset: nothing else reaches a server behind bytes that it does not read.
+            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sender.join()  # it gives up
+        elif state == "storing":
+            shared.gate.clear()
+            raw.send(BODY[:1000])
+            wait_for(lambda: upload not in both.receiving(), "the end of the body")
+        else:
+            wait_for(lambda: any(each.is_waiting for each in both.listeners[0]._channels()))
+    if state in ("opening", "waiting for the store"):
+        both.after(1)
+        assert both.listeners[0]._channels() == [], "although the loop does not read from it"
+    shared.gate.set()
+    wait_for(lambda: both.listeners[0]._channels() == [] and not both.receiving() and shared.memory == 0)
+    stored = both.offset(upload, at=1)
+    assert stored in {"opening": (0,), "receiving": (1000,), "storing": (1000,)}.get(state, range(PART, len(BODY)))
+    with Http(both.listeners[1].url) as http:
+        assert http.append(upload, BODY[stored:], stored).status_code == 200
+    push(both, upload)
+    assert shared.stored == len(BODY)
+
+
+@pytest.mark.parametrize("kind", ["part", "tail"])
+def test_a_store_that_fails_is_an_error_of_ours(both: Daemons, shared: SharedStore, kind: str) -> None:
+    upload = both.create()
+    shared.fails = lambda each: errors.StorageFailed(reason="SlowDown") if each == kind else None
+    size = len(BODY) if kind == "part" else 1000
+    with Raw(both.ports[0]) as raw:
+        begin(raw, upload, 0, size)
+        sender = send(raw, BODY[:size])
+        answer = raw.answer()
+        assert (answer.status, b"SlowDown" in answer.body) == (503, True)
+        raw.close()
+        sender.join()
+    shared.fails = lambda _: None
+    assert both.offset(upload) == 0
+    with Http(both.listeners[0].url) as http:
+        assert http.append(upload, BODY, 0).status_code == 200
+    push(both, upload)
+
+
+def test_a_full_object_store_ends_the_upload_before_its_response(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create()
+    shared.fails = lambda each: errors.StorageFull(reason="QuotaExceeded") if each == "tail" else None
+    with Http(both.listeners[0].url) as http:
+        assert http.append(upload, b"x", 0).status_code == 507
+        assert http.get(f"/v1/uploads/{upload}").status_code == 404
+
+
+def test_the_body_is_asked_for_once_the_upload_is_open(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create(10)
+    lines = (f"Content-Type: {routes.APPEND_TYPE}", "Content-Length: 10", "Expect: 100-continue")
+    for offset, at, statuses in ((3, 0, [409]), (3, 1, [409]), (0, 1, [100, 200])):
+        with Raw(both.ports[at]) as raw:
+            offset_line = f"Upload-Offset: {offset}"
+            raw.send(head("PATCH", f"/v1/uploads/{upload}", *lines, offset_line, host=raw.host))
+            answers = [raw.answer().status]
+            if answers == [100]:
+                raw.send(BODY[:10])
+                answers.append(raw.answer().status)
+            assert answers == statuses
+    assert both.offset(upload) == 10
+
+
+def test_a_daemon_that_stops_while_the_store_is_blocked_wakes_nobody_afterwards(
+    tmp_path: Path, shared: SharedStore
+) -> None:
+    with daemons(tmp_path, shared, 1) as (server,):
+        listener = Listener(server)
+        thread = threading.Thread(target=listener.run)
+        thread.start()
+        upload = server.store.create_upload(owner(server), len(BODY)).upload
+        with Raw(listener.port) as raw:
+            begin(raw, upload, 0, len(BODY))
+            wait_for(lambda: server.store.uploads.opened.receiving() == [upload])
+            shared.gate.clear()
+            send(raw, BODY)
+            wait_for(lambda: any(each.is_waiting for each in listener._channels()))
+            raw.socket.shutdown(socket.SHUT_RDWR)
+        listener.stop()
+        listener._deadline = 0
+        thread.join()
+        pulled: list[object] = []
+        listener._waitress.pull_trigger = lambda *_: pulled.append(1)
+        shared.gate.set()
+        wait_for(lambda: shared.requests["part"] > 0)
+        server.store.uploads.close()
+        assert pulled == []
+        assert shared.memory == 0
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_of_a_folder_are_received_by_the_loop_without_copying(
+    server: OpStoreServer, listener: Listener, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def count(name: str) -> None:
+        really = getattr(FileDraft, name)
+
+        def call(*arguments: Any) -> Any:
+            calls.append((name, threading.current_thread().name))
+            return really(*arguments)
+
+        monkeypatch.setattr(FileDraft, name, call)
+
+    for name in ("receive", "append", "flush", "is_ready", "when_ready"):
+        if name in vars(FileDraft):
+            count(name)
+    spliced: list[int] = []
+    if hasattr(os, "splice"):
+        really = os.splice
+
+        def splice(*arguments: Any, **options: Any) -> int:
+            spliced.append(1)
+            return really(*arguments, **options)
+
+        monkeypatch.setattr(os, "splice", splice)
+    ran: list[Callable[[], None]] = []
+    monkeypatch.setattr(listener._waitress.storage, "run", ran.append)
+    upload = http.post(routes.UPLOADS, {"size": len(BODY)}).json()["upload"]
+    with Raw(listener.port) as raw:
+        begin(raw, upload, 0, len(BODY))
+        raw.send(BODY)
+        assert raw.answer().status == 200
+    assert ran == [], "no thread has to open or store anything"
+    assert {thread for name, thread in calls if name == "receive"} == {"opstore-listener"}
+    copied = [name for name, _ in calls if name == "append"]
+    if spliced:
+        assert len(copied) <= 1, "only what arrived with the head"
+        assert len(spliced) >= len(BODY) // MIB
