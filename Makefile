@@ -10,7 +10,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Compiled once: each worker of the tests would compile them all, and each run again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all lint guards format bench bench-peers docs screenshots clean
+.PHONY: help demo test test-all lint guards format bench bench-daemons bench-peers docs screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ format: $(VENV)/.installed  ## format the code
 bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the start of commands, verdicts, hostile clients: about 27 minutes
 	for what in transfer profiles small concurrency memory killed startup page validity waiting hostile; do \
 		$(BIN)/python -m benchmarks.$$what || exit 1; done
+
+bench-daemons: $(VENV)/.installed  ## measure PostgreSQL, an object store and several daemons, with servers of its own: about 10 minutes
+	$(BIN)/python -m benchmarks.validity --db postgres
+	for what in counters scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them
 	sh benchmarks/peers.sh

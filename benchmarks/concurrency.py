@@ -55,7 +55,7 @@ def at_once(folder: Path, clients: list[int], seconds: float, rounds: int) -> No
         took: dict[str, Runs] = {name: {count: [] for count in clients} for name in jobs}
         for _ in range(rounds):
             for name, count in random.sample(cases, len(cases)):
-                took[name][count].append(_run(jobs[name], count, seconds))
+                took[name][count].append(run(jobs[name], count, seconds))
     rest = f"of 1 KiB, {rounds} rounds of {seconds:g} s"
     _show(f"pushes {rest}; goals at 16: 1.00 or more, p99 below 16.0", "pushes", seconds, took["pushes"])
     _show(f"empty requests {rest}", "requests", seconds, took["empty requests"])
@@ -92,7 +92,7 @@ def _show(title: str, name: str, seconds: float, took: Runs) -> None:
     show(title, columns, rows)
 
 
-def _run(job: Job, clients: int, seconds: float) -> list[float]:
+def run(job: Job, clients: int, seconds: float) -> list[float]:
     """Return the seconds of each request of `count` clients at once."""
     context = multiprocessing.get_context("spawn")
     ready, queue = context.Barrier(clients), context.Queue()
@@ -108,16 +108,16 @@ def _run(job: Job, clients: int, seconds: float) -> list[float]:
 
 def _push(number: int, url: str, token: str, seconds: float, ready: Any, queue: Any) -> None:
     with OpStoreClient(url, token=token) as client:
-        queue.put(_often(lambda: client.push(f"op{number}", os.urandom(KIB)), seconds, ready))
+        queue.put(often(lambda: client.push(f"op{number}", os.urandom(KIB)), seconds, ready))
 
 
 def _ask(_number: int, url: str, seconds: float, ready: Any, queue: Any) -> None:
     with requests.Session() as session:
         session.trust_env = False
-        queue.put(_often(lambda: session.post(f"{url}/empty", data=os.urandom(KIB)).content, seconds, ready))
+        queue.put(often(lambda: session.post(f"{url}/empty", data=os.urandom(KIB)).content, seconds, ready))
 
 
-def _often(work: Callable[[], object], seconds: float, ready: Any) -> list[float]:
+def often(work: Callable[[], object], seconds: float, ready: Any) -> list[float]:
     """Return the seconds of each call, starting when all clients are ready."""
     took = []
     work()

@@ -3,9 +3,11 @@
 import random
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
+from benchmarks.rows import insert
 from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata.tables import Counter
 from opstore_daemon.protocol.records import Level
 
 MAJOR, MINOR = 100, 10  # every n-th version begins a new major, a new minor
@@ -23,7 +25,7 @@ def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) ->
             _fill_op(connection, place, op, versions, MAJOR, MINOR)
         links = sum(_link(connection, place, versions, back) for place in range(len(ops) - 1))
         last = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
-        connection.exec_driver_sql("UPDATE counter SET position = ?, at = ?", (last, last))
+        connection.execute(update(Counter).values(position=last, at=last))
     server.store.register_pipeline("chain", ops)
     return links
 
@@ -33,7 +35,7 @@ def fill_line(server: OpStoreServer, op: str, versions: int, level: Level) -> No
     major, minor = {"patch": (versions, versions), "minor": (versions, 1), "major": (1, 1)}[level]
     with server.db.write() as connection:
         _fill_op(connection, 0, op, versions, major, minor)
-        connection.exec_driver_sql("UPDATE counter SET position = ?, at = ?", (versions, versions))
+        connection.execute(update(Counter).values(position=versions, at=versions))
 
 
 def number(n: int) -> str:
@@ -47,27 +49,20 @@ def _next(connection: Connection) -> int:
 
 def _fill_op(connection: Connection, place: int, op: str, versions: int, major: int, minor: int) -> None:
     start = _next(connection)
-    connection.exec_driver_sql(
-        "INSERT INTO op (id, name, last_sequence, position) VALUES (?, ?, ?, ?)", (place + 1, op, versions, start)
-    )
+    insert(connection, "op", ("id", "name", "last_sequence", "position"), [(place + 1, op, versions, start)])
     rows = [
         (
             place * versions + n + 1, place + 1, n + 1, f"{n // major:04x}", f"{n // minor:06x}", f"{n:08x}",
-            n // major + 1, n % major // minor, n % minor, f"sha256:{place:032x}{n:032x}", start + n,
+            n // major + 1, n % major // minor, n % minor, f"sha256:{place:032x}{n:032x}", 1, start + n, start + n, 0,
             f"xxh128:{place:016x}{n:016x}",
         )
         for n in range(versions)
     ]  # fmt: skip
-    connection.exec_driver_sql(
-        "INSERT INTO journal (position, at, kind, op_id) VALUES (?, ?, 'version', ?)",
-        [(row[10], row[10], row[1]) for row in rows],
-    )
-    connection.exec_driver_sql(
-        "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
-        " digest, size, position, stored_position, registered_at, sample)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, 0, ?12)",
-        rows,
-    )
+    entries = [(start + n, start + n, "version", place + 1) for n in range(versions)]
+    insert(connection, "journal", ("position", "at", "kind", "op_id"), entries)
+    columns = ("id", "op_id", "sequence", "major", "minor", "patch", "major_number", "minor_number", "patch_number")
+    more = ("digest", "size", "position", "stored_position", "registered_at", "sample")
+    insert(connection, "version", (*columns, *more), rows)
 
 
 def _link(connection: Connection, place: int, versions: int, back: int) -> int:
@@ -75,13 +70,13 @@ def _link(connection: Connection, place: int, versions: int, back: int) -> int:
     for n in range(max(versions - back, 0)):
         targets = {n} | {chance.randrange(max(n - 50, 0), n + 1) for _ in range(DOWN if n % EVERY == EVERY - 1 else 0)}
         rows += [(n, target) for target in sorted(targets)]
-    connection.exec_driver_sql(
-        "INSERT INTO journal (position, at, kind) VALUES (?, ?, 'link')",
-        [(start + at, start + at) for at in range(len(rows))],
-    )
-    connection.exec_driver_sql(
-        "INSERT INTO link (position, upstream_id, upstream_version_id, upstream_major, upstream_minor, downstream_id,"
-        " downstream_version_id, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'valid')",
+    entries = [(start + at, start + at, "link") for at in range(len(rows))]
+    insert(connection, "journal", ("position", "at", "kind"), entries)
+    columns = ("position", "upstream_id", "upstream_version_id", "upstream_major", "upstream_minor")
+    insert(
+        connection,
+        "link",
+        (*columns, "downstream_id", "downstream_version_id", "state"),
         [
             (
                 start + at,
@@ -91,6 +86,7 @@ def _link(connection: Connection, place: int, versions: int, back: int) -> int:
                 n % MAJOR // MINOR,
                 place + 2,
                 (place + 1) * versions + target + 1,
+                "valid",
             )
             for at, (n, target) in enumerate(rows)
         ],

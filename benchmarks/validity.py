@@ -1,8 +1,10 @@
 """Measure what the store answers with 20 ops of 50,000 versions each and a million links, against an empty one.
 
+`--db postgres` does so on a private PostgreSQL server, which waits for its disk as in production.
+
 Prints a table of p50 and p99, in milliseconds, of the verbs in process (no HTTP). The newest 1,000 versions of each op
 are valid for nothing, so that a resolution lies that far back and names 20,000 skipped versions. The page cache holds
-what the fill left there, and no statistics are gathered (ANALYZE), as in a daemon.
+what the fill left there. SQLite gathers no statistics (ANALYZE), as in a daemon; PostgreSQL does so by itself.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +25,7 @@ from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.store import Store
 
 OPS = [f"op{place:02d}" for place in range(20)]
+NAMES = ["small", "large"]
 BACK = 1000  # versions between the latest and the resolution
 
 
@@ -30,9 +33,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=50_000, help="of each op (default: 50,000)")
     parser.add_argument("--rounds", type=int, default=200, help="of each question (default: 200)")
+    parser.add_argument("--db", choices=["sqlite", "postgres"], default="sqlite", help="default: sqlite")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as folder:
-        small, large = opened(Path(folder) / "small"), opened(Path(folder) / "large")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd())))
+        urls = postgres(stack) if asked.db == "postgres" else [f"sqlite:///{folder}/{name}.db" for name in NAMES]
+        small, large = (opened(folder / name, url) for name, url in zip(NAMES, urls, strict=True))
         with closing(small), closing(large):
             fill(small, OPS, 3, 1)
             began = time.perf_counter()
@@ -42,12 +48,30 @@ def main() -> None:
             )
             for server in (small, large):
                 server.store.link("op03", "op04@1.0.0")
+                analyze(server)
             report(small.store, large.store, asked.versions, asked.rounds)
 
 
-def opened(folder: Path) -> OpStoreServer:
-    """Open a store on files."""
-    return OpStoreServer(FileSaver(folder / "blobs"), f"sqlite:///{folder / 'opstore.db'}")
+def opened(folder: Path, url: str) -> OpStoreServer:
+    """Open a store with its bytes in files."""
+    return OpStoreServer(FileSaver(folder), url)
+
+
+def analyze(server: OpStoreServer) -> None:
+    """Have PostgreSQL do what it does by itself a minute after such a change (autovacuum)."""
+    if server.db.engine.dialect.name == "postgresql":
+        with server.db.write(ordered=False) as connection:
+            connection.exec_driver_sql("ANALYZE")
+
+
+def postgres(stack: ExitStack) -> list[str]:
+    """Return the URLs of databases of a private server that ends with the stack."""
+    from tests.support.postgres import Postgres
+
+    server = stack.enter_context(Postgres(durable=True, settings={"shared_buffers": "512MB", "max_wal_size": "4GB"}))
+    for name in NAMES:
+        server.execute("CREATE DATABASE {}", name)
+    return [server.url(name) for name in NAMES]
 
 
 def report(small: Store, large: Store, versions: int, rounds: int) -> None:

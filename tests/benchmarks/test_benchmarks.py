@@ -28,6 +28,15 @@ BENCHMARKS = {
         ["--connections", "20", "--kib", "64", "--seconds", "0.2", "--only", "blank", "two pulls", "64 open", "long"],
         ["20 connections", "blank lines, no token", "two pulls in one piece", "64 open files", "long paths"],
     ),
+    "validity": (["--db", "postgres", "--versions", "40", "--rounds", "4"], ["verdict of an edge", "resolution of 20"]),
+    "counters": (
+        ["--seconds", "1", "--rounds", "1", "--clients", "2"],
+        ["no time between statements", "one counter, first", "a counter for each op, first", "2 clients"],
+    ),
+    "scale": (
+        ["--versions", "3000", "--pushes", "3"],
+        ["SQLite, 3,000 versions", "PostgreSQL: the largest indexes", "the log of a push"],
+    ),
     "peers": (["--mib", "2", "--rounds", "1", "--small", "1"], ["opstore's command push", "cp and fsync"]),
 }
 
@@ -48,7 +57,7 @@ def test_a_benchmark_prints_its_tables(name: str, tmp_path: Path) -> None:
 
 def test_make_runs_each_benchmark_and_its_readme_mentions_it() -> None:
     making, told = (ROOT / "Makefile").read_text(), (ROOT / "benchmarks/README.md").read_text()
-    shared = {"__init__", "daemon", "empty", "filled", "measuring"}
+    shared = {"__init__", "daemon", "empty", "filled", "measuring", "rows", "shaped"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         if path.stem not in shared:
             assert path.stem in making

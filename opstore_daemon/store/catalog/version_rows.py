@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, func, or_, select, tuple_
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import DamagedBlob, Message, Op, Version
@@ -259,7 +259,9 @@ def _any_stored(snapshot: Snapshot, op_id: int, where: Where) -> bool:
 def _exists(
     time_filter: TimeFilter, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: object
 ) -> Executable:
-    return select(exists().where(Version.op_id == op_id, time_filter.existing_versions(op_id), *conditions))
+    # Not EXISTS: PostgreSQL might read the table from its start, as if the op's versions were spread over all of it.
+    there = select(Version.id).where(Version.op_id == op_id, time_filter.existing_versions(op_id), *conditions)
+    return select(there.order_by(Version.sequence).limit(1).scalar_subquery().is_not(None))
 
 
 def newest(snapshot: Snapshot, op_id: int) -> VersionRow | None:
