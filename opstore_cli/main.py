@@ -80,7 +80,9 @@ def _resume_advice(failure: BaseException, args: Sequence[str]) -> str:
         return ""
     import shlex
 
-    return f"resume it with: {shlex.join(['opstore', *args])}"
+    from opstore_daemon.protocol.passwords import without_passwords
+
+    return f"resume it with: {without_passwords(shlex.join(['opstore', *args]))}"
 
 
 def _report_usage(failure: click.ClickException, args: Sequence[str], session: Session) -> int:

@@ -1,4 +1,4 @@
-"""The daemon's command line. `opstore serve`, `db`, `backup` and `restore` run it; a service manager can, too."""
+"""The daemon's command line, which `opstore serve`, `db`, `backup`, `restore` and `migrate` run."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run the opstore daemon, manage its database, or back up its store."""
+    """Run the opstore daemon, manage its database, back up its store, or move it."""
 
 
 @main.command()
@@ -107,6 +107,30 @@ def restore(folder: Path, db: str | None, saver: str | None, clone: bool, partia
     from opstore_daemon.backup import program
 
     program.restore(os.environ, db, saver, folder, clone=clone, partial=partial, lines=lines)
+
+
+@main.command()
+@click.option("--to-db", metavar="URL", help="Database that the store moves to.", show_default="where it is")
+@click.option("--to-saver", metavar="URL", help="Where the bytes move to.", show_default="where they are")
+@click.option("--db", help="Database URL of the store.", show_default="opstore.db in OPSTORE_HOME")
+@click.option("--saver", help="Where the bytes of the store are.", show_default="blobs in OPSTORE_HOME")
+@click.option("--checksum", is_flag=True, help="Read all blobs back, and copy damaged ones again.")
+@click.option("--dry-run", is_flag=True, help="Check both sides, and print what would be moved.")
+@click.option("--lines", is_flag=True, hidden=True)
+def migrate(
+    to_db: str | None,
+    to_saver: str | None,
+    db: str | None,
+    saver: str | None,
+    checksum: bool,
+    dry_run: bool,
+    lines: bool,
+) -> None:
+    """Move the store to another database and another saver, without a daemon."""
+    from opstore_daemon.migration import program
+
+    options = {"checksum": checksum, "dry_run": dry_run, "lines": lines}
+    program.migrate(os.environ, db, saver, to_db, to_saver, **options)
 
 
 @main.command("chariots-export", hidden=True)

@@ -32,7 +32,7 @@ from opstore_daemon.home import (
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler, one_line
-from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata import Database, Migrate, unfinished
 from opstore_daemon.protocol import errors, proof, restore_marker
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
@@ -272,12 +272,18 @@ def upgrade(config: Config) -> UpgradedSchema:
 
 
 def current(config: Config) -> CurrentSchema:
-    """Return the database's schema and the one that this release needs. Raises RestoreUnfinished."""
+    """Return the database's schema and the one that this release needs.
+
+    Raises RestoreUnfinished and MigrationUnfinished.
+    """
     restore_marker.check(config.home)
     database = Database(config.db_url)
     with database.only_read():
         migrate = Migrate(database)
         schema = _revision(database, migrate)
+        if not database.is_empty():
+            with database.read() as connection:
+                unfinished.check(connection)
         return CurrentSchema(schema, migrate.head(), migrate.release_needed(schema))
 
 

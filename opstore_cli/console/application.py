@@ -66,6 +66,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Copy the local store to DIR, beside a running daemon or without one.",
         ),
         "restore": ("opstore_cli.commands.restore", "Restore the backup in DIR into an empty OPSTORE_HOME."),
+        "migrate": ("opstore_cli.commands.migrate", "Move the store to another database, another saver, or both."),
         "copy": ("opstore_cli.commands.copy", "Copy versions to another store, with their links and tags."),
         "export": ("opstore_cli.commands.export", "Export versions to a folder, with their links and tags."),
         "import": ("opstore_cli.commands.import_", "Import the contents of another store."),

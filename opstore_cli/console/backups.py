@@ -1,4 +1,4 @@
-"""Run `opstore backup` and `opstore restore`: show the progress, the problems, and the result as text or JSON."""
+"""Run `opstore backup`, `restore` and `migrate`: show the progress, the problems, and the result as text or JSON."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -108,11 +108,12 @@ def write_document(session: Session, document: dict[str, Any], quiet: str) -> No
     if session.out.shows_tables:
         rows = [(Cell(name), Cell(text)) for name, text in _for_people(document)]
     else:
-        rows = [(Cell(key), Cell(_plain(value))) for key, value in document.items()]
+        rows = [(Cell(key), Cell(plain(value))) for key, value in document.items()]
     session.out.write_result(document, quiet=[quiet], full=Table(("", ""), rows))
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Return the value of a key off a terminal: of a list, its length."""
     if isinstance(value, list | tuple):
         return str(len(value))
     if isinstance(value, bool):
@@ -127,18 +128,19 @@ def _for_people(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "restored into", found["home"]
     yield "made", found["created_at"].replace("T", " ")
     yield "position", str(found["position"])
-    yield "versions", f"{found['versions']}, of {_count(found['ops'], 'op')}"
+    yield "versions", f"{found['versions']}, of {count(found['ops'], 'op')}"
     blobs = f"{found['blobs']} ({format_size(found['blobs_size'])})"
     if "copied" in found:
         blobs += f": {found['copied']} copied ({format_size(found['copied_size'])}), {found['present']} already there"
     yield "blobs", blobs
     if found.get("pruned"):
-        yield "pruned", f"{_count(found['pruned'], 'blob')} ({format_size(found['pruned_size'])})"
+        yield "pruned", f"{count(found['pruned'], 'blob')} ({format_size(found['pruned_size'])})"
     if "intact" in found:
-        yield "intact", "yes" if found["intact"] else f"no: {_count(len(found['problems']), 'blob')} are not"
+        yield "intact", "yes" if found["intact"] else f"no: {count(len(found['problems']), 'blob')} are not"
     if found.get("missing"):
-        yield "missing", f"{_count(len(found['missing']), 'blob')}, see above"
+        yield "missing", f"{count(len(found['missing']), 'blob')}, see above"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return the number and the noun, such as `1 blob` or `2 blobs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Run the daemon's program for a backup or a restore, and yield what it reports."""
+"""Run the daemon's program for a backup, a restore or a migration, and yield what it reports."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ ENDING = 10.0  # seconds that the program gets to delete its incomplete file aft
 
 
 def run(command: str, words: Sequence[str]) -> Iterator[Moved | Problem | Result]:
-    """Run `backup` or `restore` of the daemon's program, and yield its lines; raise the error that it ended with.
+    """Run `backup`, `restore` or `migrate` of the daemon's program, and yield its lines; raise the error that ended it.
 
     It is a process of its own because the command line imports no database library. Ctrl-C ends it, too.
     """

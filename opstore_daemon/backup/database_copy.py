@@ -149,8 +149,9 @@ def facts(connection: sqlite3.Connection, database: Path) -> Facts:
     """Return what the database says about its store.
 
     Raises SchemaTooNew, DatabaseFailed for a schema without store ids, DatabaseDamaged if it is not that of a store,
-    and sqlite3.Error.
+    MigrationUnfinished, and sqlite3.Error.
     """
+    _check_finished(connection)
     release = _release(connection)
     schema = _schema(connection, database, release)
     row = connection.execute("SELECT id FROM store").fetchone()
@@ -164,6 +165,15 @@ def facts(connection: sqlite3.Connection, database: Path) -> Facts:
     ).fetchone()
     blobs, size = connection.execute(f"SELECT count(*), sum(size) FROM ({_blobs(connection)})").fetchone()  # noqa: S608
     return Facts(str(row[0]), schema, release, int(position[0]), ops, versions, stored, blobs, int(size or 0))
+
+
+def _check_finished(connection: sqlite3.Connection) -> None:
+    """Raise MigrationUnfinished if a migration fills the database (metadata.unfinished)."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'unfinished_migration'").fetchone() is None:
+        return
+    row = connection.execute("SELECT database, command FROM unfinished_migration WHERE is_whole").fetchone()
+    if row is not None:
+        raise errors.MigrationUnfinished(target=row[0], command=row[1])
 
 
 def _release(connection: sqlite3.Connection) -> str | None:

@@ -205,13 +205,13 @@ def check_apart(folder: Path, path: Path, places: Sequence[Path], role: str) -> 
     `path` is how the user named the folder, and `role` says what the places are.
     """
     for place in places:
-        if _contains(place, folder):
+        if contains(place, folder):
             _refuse(f"{path} is inside of {place}, {role}", "choose another directory")
-        if _contains(folder, place):
+        if contains(folder, place):
             _refuse(f"{path} contains {place}, {role}", "choose another directory")
 
 
-def _contains(outer: Path, inner: Path) -> bool:
+def contains(outer: Path, inner: Path) -> bool:
     """Return whether `inner` is `outer` or in it, also through a mount of the same folder elsewhere."""
     try:
         found = outer.stat()

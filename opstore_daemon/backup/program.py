@@ -14,7 +14,18 @@ from opstore_daemon.backup.throttle import Throttle
 from opstore_daemon.backup.verification import check as check_backup
 from opstore_daemon.config import load
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.backup_lines import BackedUp, Checked, Failed, Line, Moved, Problem, Restored, Result
+from opstore_daemon.protocol.backup_lines import (
+    BackedUp,
+    Checked,
+    Failed,
+    Line,
+    Migrated,
+    Moved,
+    Planned,
+    Problem,
+    Restored,
+    Result,
+)
 from opstore_daemon.protocol.sizes import format_size
 from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
@@ -37,7 +48,7 @@ def backup(
             return check_backup(folder, report)
         return back_up(load(environ, db, saver), folder, report, checksum=checksum, prune=prune)
 
-    _run(work, lines)
+    run(work, lines)
 
 
 def restore(
@@ -58,10 +69,11 @@ def restore(
         settings = load(environ, db, saver)
         return restore_backup(settings, folder, report, clone=clone, partial=partial, options=tuple(options))
 
-    _run(work, lines)
+    run(work, lines)
 
 
-def _run(work: Callable[[Report], Result], lines: bool) -> None:
+def run(work: Callable[[Report], Result], lines: bool) -> None:
+    """Do the work and print its result. Raises errors of opstore; with `lines`, prints them and exits."""
     os.umask(0o077)
     if not lines:
         result = work(_print_problem)
@@ -102,6 +114,8 @@ def _raise_problems(result: Result) -> None:
             reason = f"{len(problems)} of {count_of(result.blobs, 'blob')} are not intact"
             advice = "opstore backup --checksum DIR copies them again, if the store has them"
             raise errors.BackupDamaged(folder=result.folder, reason=reason, advice=advice)
+        case Migrated(missing=missing) if missing:
+            raise errors.MigrationIncomplete(count=len(missing), total=result.blobs)
 
 
 def _print_line(line: Line) -> None:
@@ -125,3 +139,10 @@ def _sentence(result: Result) -> str:
             return f"the backup of {what} in {result.folder} was read: {blobs}"
         case Restored():
             return f"restored {what} into {result.home}: {blobs}"
+        case Planned():
+            copied = f"{result.to_copy} to copy ({format_size(result.to_copy_size)})"
+            return f"{what} can be moved to {result.db} and {result.saver}: {blobs}, {copied}"
+        case Migrated():
+            copied = f"{result.copied} copied ({format_size(result.copied_size)})"
+            moved = f"moved {what} to {result.db} and {result.saver}: {blobs}, {copied}"
+            return f"{moved}\nstart: {result.serve}\ngo back: {result.go_back}"

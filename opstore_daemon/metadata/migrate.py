@@ -5,6 +5,7 @@ tenth of a second, which every start of the daemon would take longer.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import (
@@ -74,10 +75,11 @@ class Migrate:
     def _is_unknown(self, revision: str | None) -> bool:
         return revision not in (None, *known_revisions())
 
-    def upgrade(self, store_id: str | None = None) -> Path | None:
+    def upgrade(self, store_id: str | None = None, also: Callable[[Connection], None] = lambda _: None) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
 
-        A database that gets its store id now gets `store_id`, or a new one. What was created or upgraded is in the
+        A database that gets its store id now gets `store_id`, or a new one; `also` is done in the transaction that
+        creates the schema. What was created or upgraded is in the
         database file itself when it returns, so that a database that loses its WAL is not taken for a new one.
         Raises SchemaTooNew, and StorageFull with the number of bytes that are needed: then the database is unchanged.
         """
@@ -93,6 +95,7 @@ class Migrate:
                 revision = _revision_of(connection)
                 if revision is None:
                     _create(connection, self._database.tables(), self.head(), store_id)
+                    also(connection)
                 elif revision != self.head():
                     _migrate(connection, store_id)
         except errors.StorageFull:

@@ -1,4 +1,4 @@
-"""The output of `backup` and `restore` of the daemon's program: one line of JSON for each of these records.
+"""The output of `backup`, `restore` and `migrate` of the daemon's program: one line of JSON for each of these records.
 
 Text that may not be UTF-8 (a path) has its stray bytes as escapes.
 """
@@ -11,11 +11,12 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag=str.
 
 
 class Moved(Line, frozen=True, kw_only=True):
-    """The progress of a step, such as `copying 340 blobs`: `done` of `total` bytes."""
+    """The progress of a step, such as `copying 340 blobs`: `done` of `total` bytes, or of another unit."""
 
     step: str
     done: int
     total: int
+    unit: str = "bytes"
 
 
 class Problem(Line, frozen=True, kw_only=True):
@@ -81,6 +82,56 @@ class Restored(Backup, frozen=True, kw_only=True):
     missing: tuple[Problem, ...]
 
 
+class Migration(Line, frozen=True, kw_only=True):
+    """A store that is moved. Databases and savers are URLs without passwords; sizes are bytes.
+
+    `versions` and `blobs` are those of a backup. `serve` is the command that uses the store in its new place, `go_back`
+    the one that uses it in its old place.
+    """
+
+    store_id: str
+    position: int
+    schema: str
+    from_db: str
+    from_saver: str
+    db: str
+    saver: str
+    ops: int
+    versions: int
+    stored: int
+    blobs: int
+    blobs_size: int
+    serve: str
+    go_back: str
+
+
+class Planned(Migration, frozen=True, kw_only=True):
+    """A migration that could be made: what it would copy, and whether it would resume one that was interrupted."""
+
+    dry_run: bool
+    resumes: bool
+    to_copy: int
+    to_copy_size: int
+    rows: int
+
+
+class Migrated(Migration, frozen=True, kw_only=True):
+    """A migration that was made and verified: what was copied, what was there already, and the blobs that were read.
+
+    `rows` are those of all tables, which are equal on both sides; 0 if the database is the same one. `uploads` are
+    unfinished uploads, which were not moved.
+    """
+
+    copied: int
+    copied_size: int
+    present: int
+    present_size: int
+    read_back: int
+    rows: int
+    uploads: int
+    missing: tuple[Problem, ...]
+
+
 class Failed(Line, frozen=True, kw_only=True):
     """The error that ended the work; its result, if there is one, comes before it."""
 
@@ -91,5 +142,5 @@ class Failed(Line, frozen=True, kw_only=True):
     details: dict[str, object]
 
 
-Result = BackedUp | Checked | Restored
+Result = BackedUp | Checked | Restored | Planned | Migrated
 Lines = Moved | Problem | Result | Failed

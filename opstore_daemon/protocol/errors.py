@@ -9,7 +9,7 @@
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
-    │                                  PathRefused  PathIsFolder  BisectionRefused  BackupRefused
+    │                                  PathRefused  PathIsFolder  BisectionRefused  BackupRefused  MigrationRefused
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  NotBroken  (exit 3: NothingKnown  BadEndUntested)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  VersionRemoved  NoVersionYet  NotStored
@@ -23,8 +23,10 @@
     │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
     │                                  SubversionsRemoved  StillNeeded  OpHasVersions  OpInPipeline
     │                                  BackupInUse  BackupOfOtherStore  BackupDiverged  HomeNotEmpty
+    │                                  TargetNotEmpty  SourceChanged
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse  BackupDamaged  BackupIncomplete
+    │                                  MigrationIncomplete  MigrationDiffers
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
     │                                  ConnectionLost  TlsFailed  TlsRequired
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
@@ -35,6 +37,7 @@
     │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
     │                                  BackupKilled  BackupTooNew  RestoreUnfinished  CollectionIncomplete
+    │                                  MigrationUnfinished
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     │                                  QuotaExceeded
     └── InternalError        exit 70
@@ -214,6 +217,11 @@ class BisectionRefused(Refused):
 
 class BackupRefused(Refused):
     message = "{reason}; nothing was written"
+    hint = "{advice}"
+
+
+class MigrationRefused(Refused):
+    message = "nothing was moved: {reason}"
     hint = "{advice}"
 
 
@@ -763,6 +771,17 @@ class HomeNotEmpty(Conflict):
     hint = "set OPSTORE_HOME to an empty folder"
 
 
+class TargetNotEmpty(Conflict):
+    message = "nothing is moved to {target}, because it has content: {reason}"
+    hint = "give a database and a saver that are empty; what is there stays as it is"
+
+
+class SourceChanged(Conflict):
+    message = "somebody wrote to the source during the migration: it was at position {before}, and is at {after} now"
+    hint = "stop all its daemons, and run the same command again: it moves only what is new"
+    python = "stop all its daemons, and move it again: only what is new is moved"
+
+
 class NumbersExhausted(Conflict):
     message = "{op} has no version number left at the level {level}"
 
@@ -819,6 +838,17 @@ class BackupIncomplete(IntegrityFailure):
     message = "the backup lacks {count} of {total} blobs, which are damaged or missing in the store"
     hint = "push the same bytes again, if you have them, and repeat the backup; opstore restore then needs --partial"
     python = "push the same bytes again, if you have them, and repeat the backup"
+
+
+class MigrationIncomplete(IntegrityFailure):
+    message = "everything was moved but {count} of {total} blobs, which are damaged or missing in the source"
+    hint = "push the same bytes to the new store, if you have them"
+
+
+class MigrationDiffers(IntegrityFailure):
+    message = "what was moved is not what the source has: {reason}"
+    hint = "go on using the source, and run the same command again"
+    python = "go on using the source, and move it again"
 
 
 class Unreachable(OpStoreError):
@@ -1071,6 +1101,12 @@ class BackupTooNew(Unavailable):
 
 class RestoreUnfinished(Unavailable):
     message = "the restore of {source} into {home} is not finished"
+    hint = "finish it: {command}"
+    python = "finish it in a shell: {command}"
+
+
+class MigrationUnfinished(Unavailable):
+    message = "the migration to {target} is not finished"
     hint = "finish it: {command}"
     python = "finish it in a shell: {command}"
 

@@ -19,6 +19,8 @@ from opstore_daemon.savers.quarantine import QUARANTINE, move_away
 _KEPT = {"trash", QUARANTINE, "collect.lock"}
 
 _FOLDERS = {"blobs", "staging"}
+NAMES = FILES | _KEPT | _FOLDERS | {f"{STORE_ID}.new"}
+"""All names at the top of the folder of a saver."""
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _SPARE = ".spare"
@@ -69,7 +71,7 @@ class FolderExamination:
         for entry in _entries(self._root):
             if entry.name == f"{STORE_ID}.new":
                 yield from self._leftover(entry, "a start that was interrupted left it")
-            elif entry.name not in FILES | _KEPT | _FOLDERS:
+            elif entry.name not in NAMES:
                 yield from self._foreign(entry)
 
     def _permissions(self) -> Iterator[Irregularity]:

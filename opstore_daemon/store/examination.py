@@ -2,7 +2,7 @@
 
 from sqlalchemy import inspect, literal, select
 
-from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata import Database, Migrate, unfinished
 from opstore_daemon.metadata.tables import Base, StoreIdentity, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -23,6 +23,9 @@ def examine_database(database: Database, migrate: Migrate) -> DatabaseState:
     tables = migrate.tables()
     if not tables:
         return DatabaseState("new")
+    if unfinished.MARKER.name in tables:
+        with database.read() as connection:
+            unfinished.check(connection)
     migrate.check()
     revision = migrate.current()
     missing = (set(Base.metadata.tables) if revision == migrate.head() else {Version.__tablename__}) - tables

@@ -7,8 +7,9 @@ id, which a crash leaves without a trace or durably; then the saver is claimed f
 from dataclasses import dataclass
 from pathlib import Path
 
-from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata import Database, Migrate, unfinished
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.store_ids import unfinished_id
 from opstore_daemon.rules.store_binding import DatabaseState, Decision, SaverState, decide
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.examination import EXAMINED, examine_database, examine_saver
@@ -42,6 +43,13 @@ def open_together(database: Database, migrate: Migrate, saver: BaseSaver) -> Ope
     return Opened(backup, decision != "apart" or not (found.has_blobs or any(saver.drafts())))
 
 
+def check_together(database: Database, migrate: Migrate, saver: BaseSaver) -> None:
+    """Raise what `open_together` raises for a database and a saver that don't belong together; change neither."""
+    state = examine_database(database, migrate)
+    found = examine_saver(saver, database, state)
+    _refuse(decide(state, found), database, state, saver, found)
+
+
 def upgrade_alone(database: Database, migrate: Migrate, saver: BaseSaver | None) -> Path | None:
     """Create the schema or upgrade it, without the daemon; `saver` is where its blobs should be, None if unknown.
 
@@ -66,11 +74,19 @@ def _refuse(decision: Decision, database: Database, state: DatabaseState, saver:
         reason = f"it ends at position {state.position} of the journal, and {place} has the blobs up to position"
         raise errors.DatabaseDamaged(database=name, reason=f"its last commits are missing: {reason} {found.position}")
     if decision == "mismatch":
+        if state.store_id is not None and found.store_id == unfinished_id(state.store_id):
+            raise errors.MigrationUnfinished(target=place, command=_command_of(database))
         of_database = f"the store {state.store_id}" if state.store_id else "another store, from before store ids"
         raise errors.StoreMismatch(database=name, of_database=of_database, saver=place, of_saver=found.store_id)
     if decision == "blobs lost":
         kind = f"has none of the newest {EXAMINED} of them" if found.has_blobs else "is empty"
         raise errors.BlobsLost(database=name, saver=place, reason=f"{place} {kind}, and has no store id")
+
+
+def _command_of(database: Database) -> str:
+    with database.read() as connection:
+        marker = unfinished.read(connection)
+    return "run the same opstore migrate again" if marker is None else marker.command
 
 
 def _what_is_there(database: Database) -> str:

@@ -141,7 +141,13 @@ def test_backups_have_the_promised_keys(opstore: Program) -> None:
     restored = opstore("restore", "--partial", "saved")
     assert has(restored, "`restore`")
     for problem in (*checked["problems"], *restored["missing"]):
-        assert has(problem, "an element of `missing` of `backup` and `restore`")
+        assert has(problem, "an element of `missing` of `backup`, `restore` and `migrate`")
+    opstore("stop")
+    to_saver = ["--to-saver", (opstore.folder / "moved").as_uri()]
+    assert has(opstore("migrate", "--dry-run", *to_saver), "`migrate --dry-run`")
+    moved = opstore("migrate", *to_saver, code=6)
+    assert has(moved, "`migrate`")
+    assert has(moved["missing"][0], "an element of `missing` of `backup`, `restore` and `migrate`")
 
 
 def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> None:

@@ -59,6 +59,7 @@ pull pca@1.0.0 -o -
 backup saved -q
 backup --check saved -q
 restore saved
+migrate
 db current
 config show
 logs -n 0

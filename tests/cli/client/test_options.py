@@ -16,9 +16,9 @@ from tools import generate
 GLOBAL = {"--url", "--json", "--quiet", "--verbose", "--no-color"}
 # Commands about this machine: its daemon, its settings and its shell.
 OF_THE_MACHINE = {
-    "opstore", "start", "stop", "restart", "status", "logs", "serve", "backup", "restore", "db", "db upgrade",
-    "db current", "open", "login", "logout", "config", "config show", "config set", "config unset", "token",
-    "completion", "doctor", "help", "import", "import chariots", "import mlflow",
+    "opstore", "start", "stop", "restart", "status", "logs", "serve", "backup", "restore", "migrate", "db",
+    "db upgrade", "db current", "open", "login", "logout", "config", "config show", "config set", "config unset",
+    "token", "completion", "doctor", "help", "import", "import chariots", "import mlflow",
     "import export", "copy", "export", "op", "pipeline",
 }  # fmt: skip
 # The method for each command, and the argument for each option; in parentheses, what does the same in Python.

@@ -40,7 +40,7 @@ from tests.support.servers import ADMIN_TOKEN, open_server
 
 # No request to a daemon at a URL is a part of these, or not only: they are about the local daemon, or another store.
 LOCAL = {
-    *("serve", "start", "stop", "restart", "logs", "db upgrade", "db current", "token", "backup", "restore"),
+    *("serve", "start", "stop", "restart", "logs", "db upgrade", "db current", "token", "backup", "restore", "migrate"),
     *(
         "completion",
         "help",

@@ -352,6 +352,7 @@ AT_THE_START = {
     "BlobsLost",
     "StoreMismatch",
     "StoreIdDamaged",
+    "MigrationUnfinished",
     "RestoreUnfinished",
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
