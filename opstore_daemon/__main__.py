@@ -27,7 +27,11 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, show_default="any free port", type=click.IntRange(0, 65535))
 @click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
-@click.option("--saver", help="Where the bytes go: file:///PATH or memory:.", show_default="blobs in OPSTORE_HOME")
+@click.option(
+    "--saver",
+    help="Where the bytes go: file:///PATH, s3://BUCKET/PREFIX or memory:.",
+    show_default="blobs in OPSTORE_HOME",
+)
 @click.option("--allow-host", "names", multiple=True, help="An additional host name to answer to.")
 @click.option("--behind-proxy", is_flag=True, help="Only a proxy with TLS can reach --host from other machines.")
 @click.option("--background", is_flag=True, hidden=True)

@@ -75,12 +75,16 @@ class Config:
         return Path(unquote(parts.path)) if is_folder else None
 
     def saver(self) -> BaseSaver:
-        """Return the saver at `saver_url`; raises InvalidSetting."""
+        """Return the saver at `saver_url`; raises InvalidSetting and LibraryMissing."""
         if urlsplit(self.saver_url).scheme == "memory":
             return MemorySaver()
         if self.saver_folder is not None:
             return FileSaver(self.saver_folder)
-        reason = f"{self.saver_url!r} is not file:///PATH or memory:"
+        if urlsplit(self.saver_url).scheme == "s3":
+            from opstore_daemon.savers import S3Saver  # only now: boto3 takes a quarter of a second to import
+
+            return S3Saver(self.saver_url)
+        reason = f"{self.saver_url!r} is not file:///PATH, s3://BUCKET/PREFIX or memory:"
         raise errors.InvalidSetting(setting="--saver", reason=reason)
 
 

@@ -12,6 +12,7 @@ from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
+from opstore_daemon.store.object_records import DatabaseObjectRecords
 from opstore_daemon.store.opening import open_together
 from opstore_daemon.web.app import build
 from opstore_daemon.web.guards import Guards, Scope
@@ -55,6 +56,11 @@ class OpStoreServer:
                 held.callback(self.db.close)
                 self.db.acquire(place)
             self.migrate = Migrate(self.db)
+            if saver.needs_records:
+                if self.db.is_in_memory:
+                    reason = f"it is in memory, and only the database knows what the objects in {saver.place()} are"
+                    raise errors.InvalidSetting(setting="--db", reason=reason)
+                saver.attach(DatabaseObjectRecords(self.db))
             opened = open_together(self.db, self.migrate, saver)
             self.backup = opened.backup
             self.store = Store(self.db, saver, *([clock] if clock else []), owns_blobs=opened.owns_blobs)

@@ -105,6 +105,11 @@ class BaseDatabase:
         """End the statement that another thread executes on the connection, if any: it raises DatabaseFailed there."""
         raise NotImplementedError
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside of a writing transaction."""
+        return self._transaction() is not None
+
     def _transaction(self) -> "_Transaction | None":
         return getattr(self._own, "transaction", None)
 

@@ -551,6 +551,7 @@ class StoredObject(Base):
         CheckConstraint("state = 'draft' OR state = 'deleting' OR (digest IS NOT NULL AND size IS NOT NULL)", "known"),
         Index("uq_object_blob", "digest", unique=True, sqlite_where=text("state = 'blob'")),
         Index("ix_object_state", "state", "key"),
+        Index("ix_object_digest", "digest", "state"),
     )
 
 

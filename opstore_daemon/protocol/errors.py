@@ -34,7 +34,7 @@
     │                                  ListenRefused  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
-    │                                  StoreIdDamaged
+    │                                  StoreIdDamaged  ObjectStoreFailed
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
     │                                  BackupKilled  BackupTooNew  RestoreUnfinished  CollectionIncomplete
     │                                  MigrationUnfinished
@@ -1005,6 +1005,13 @@ class StorageFull(Unavailable):
 
 class StorageFailed(Unavailable):
     message = "the bytes could not be stored or read: {reason}"
+
+
+class ObjectStoreFailed(StorageFailed):
+    """`place` is the bucket and the prefix; `reason` is what was observed."""
+
+    message = "the object store of {place} failed: {reason}"
+    hint = "{advice}"
 
 
 class DatabaseFailed(Unavailable):

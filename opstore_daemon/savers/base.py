@@ -267,6 +267,15 @@ class BaseSaver(StorageIdentity, ABC):
     def purge(self, digest: Digest) -> None:
         """Delete the bytes in the trash for good; does nothing if there are none. Never touches a blob."""
 
+    def discard_leftovers(self, before: float, *, dry_run: bool) -> Iterator[int]:
+        """Delete what interrupted requests left in the storage and nobody needs; yield the bytes of each (0: unknown).
+
+        Only what was left before that time, in seconds since the epoch: a courtesy to requests that still run. Never
+        touches a blob, the trash or the draft of an upload. `dry_run`: only yield.
+        """
+        del before, dry_run
+        return iter(())
+
     def free(self) -> int | None:
         """Return roughly how many bytes can still be stored, None if unknown; they may still not fit."""
         return None

@@ -15,12 +15,17 @@ class StorageIdentity:
     carries_id: ClassVar[bool] = False
     """Whether the storage can be acquired and claimed: a saver overrides all of these methods or none."""
 
+    is_shared: ClassVar[bool] = False
+    """Whether several servers use the storage at once: those of one database, which then sees to what they share."""
+
     def place(self) -> str:
         """Return what messages to the operator call the storage, such as its path."""
         return type(self).__name__
 
     def acquire(self, home: str | None = None) -> None:
         """Become the only user of the storage until `release` or the end of the process, however it ends.
+
+        If it `is_shared`, only look whether it can be used.
 
         `home` is the data folder of this daemon, which is recorded for those who find the storage in use. Raises
         StoreInUse at once if somebody else has it, also another saver of this process, and StorageFailed.

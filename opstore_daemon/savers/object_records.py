@@ -11,7 +11,7 @@ transaction of the store, it becomes part of that one, and is durable with it. F
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
 
@@ -22,7 +22,7 @@ State = Literal["draft", "blob", "trash", "quarantine", "deleting"]
 class ObjectRecord:
     """An object: its random key (32 lower-case hex digits), what it is, and since when (seconds since the epoch).
 
-    `digest` and `size` (in bytes) are None for a draft.
+    `digest` and `size` (in bytes) are None for an object that was never a blob.
     """
 
     key: str
@@ -47,7 +47,7 @@ class DraftRecord:
     """An upload in the object store: the object that it becomes, and the bytes that it has.
 
     `size` counts the bytes in the parts and in the tail, an object of its own for those that are too few for a part.
-    `fence` is the number of its newest writer.
+    `fence` is the number of its newest writer. Once it is `sealed`, the object `key` has all of the bytes.
     """
 
     upload: str
@@ -61,12 +61,38 @@ class DraftRecord:
     parts: tuple[Part, ...]
 
 
+class Discarded(NamedTuple):
+    """What a draft leaves in the object store: its multipart upload, and objects that are now `deleting`.
+
+    `key` is that of the multipart upload, which is done if the draft was `sealed`. It is not among the `objects` if it
+    is a blob.
+    """
+
+    key: str
+    multipart: str | None
+    sealed: bool
+    objects: Sequence[str]
+
+
+class InTrash(NamedTuple):
+    """All objects of a digest in the trash: their bytes together, and when the newest of them was moved there."""
+
+    digest: Digest
+    size: int
+    at: float
+
+
 class DraftTaken(Exception):
     """Another writer has taken the draft over, or it was discarded: what this one has sent does not count."""
 
 
 class ObjectRecords(ABC):
     """The records of all objects of one store."""
+
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside of a transaction of the store, which may be rolled back."""
 
     # --- drafts -------------------------------------------------------------------------------------------------------
 
@@ -82,35 +108,52 @@ class ObjectRecords(ABC):
         """Return the draft of the upload without taking it; None if there is none."""
 
     @abstractmethod
+    def fence(self, upload: str) -> int | None:
+        """Return the fence of the draft's newest writer; None if there is no draft."""
+
+    @abstractmethod
+    def draft_of(self, key: str) -> DraftRecord | None:
+        """Return the draft that becomes the object; None if there is none."""
+
+    @abstractmethod
     def drafts(self) -> Iterator[str]:
         """Yield the uploads that have a draft. None is missed that existed throughout the call."""
 
     @abstractmethod
     def begin_multipart(self, upload: str, fence: int, multipart: str) -> None:
-        """Record the id of the draft's multipart upload. Raises DraftTaken."""
+        """Record the id of the draft's multipart upload, which has no part yet. Raises DraftTaken."""
 
     @abstractmethod
-    def add_part(self, upload: str, fence: int, part: Part, *, tail_key: str | None, tail_size: int) -> None:
-        """Record a part that follows the others, and the tail behind it, in place of the tail before.
+    def add_part(self, upload: str, fence: int, part: Part) -> None:
+        """Record a part that follows the others, and has the bytes of the tail, too: there is no tail any more.
 
-        The object of the tail before stays recorded as a draft, for `forget` after its delete. Raises DraftTaken.
+        The object of the tail stays recorded as a draft, for `forget` after its delete. Raises DraftTaken.
         """
 
     @abstractmethod
-    def set_tail(self, upload: str, fence: int, tail_key: str | None, tail_size: int) -> None:
-        """Record the object that has the bytes behind the last part, in place of the one before. Raises DraftTaken."""
+    def set_tail(self, upload: str, fence: int, tail_key: str, tail_size: int) -> None:
+        """Record the object that has the bytes behind the last part, in place of the one before. Raises DraftTaken.
+
+        That one stays recorded as a draft.
+        """
 
     @abstractmethod
     def drop_parts(self, upload: str, fence: int, first: int) -> None:
-        """Forget the parts from the number `first` on, and the tail: the object store has others. Raises DraftTaken."""
+        """Forget the parts from the number `first` on, and the tail: the object store has others. Raises DraftTaken.
+
+        Without any part, it also forgets the multipart upload. The object of the tail stays recorded as a draft.
+        """
 
     @abstractmethod
-    def seal(self, upload: str, fence: int) -> None:
-        """Record that the object of the draft is complete. Raises DraftTaken."""
+    def seal(self, upload: str, fence: int) -> DraftRecord:
+        """Record that all bytes of the draft are in its object, and return it. Raises DraftTaken.
+
+        Without parts, the tail is that object from then on, and there is no multipart upload.
+        """
 
     @abstractmethod
-    def discard(self, upload: str) -> Sequence[ObjectRecord]:
-        """Forget the draft; return its objects that are still drafts, now `deleting`. A second call returns none."""
+    def discard(self, upload: str) -> Discarded | None:
+        """Forget the draft; its objects that are still drafts are `deleting` now. None if there is no draft."""
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -120,10 +163,10 @@ class ObjectRecords(ABC):
 
     @abstractmethod
     def publish(self, key: str, digest: Digest, size: int) -> bool:
-        """Make the object, which is complete, the blob of the digest; an earlier blob of the digest moves to the trash.
+        """Make the object, which is complete, the blob of the digest; another blob of the digest moves to the trash.
 
-        Does nothing if it was the blob already, or was and another object has replaced it. Return False if it may not
-        be used any more because somebody deletes it.
+        An object in the trash is a blob again then. Return False if the object may not be used any more, because
+        somebody deletes it.
         """
 
     @abstractmethod
@@ -139,9 +182,31 @@ class ObjectRecords(ABC):
         """Return the objects of the digest in that state."""
 
     @abstractmethod
+    def trashed(self, after: str, limit: int) -> Sequence[InTrash]:
+        """Return what is in the trash by digest, at most `limit` after the digest `after`."""
+
+    @abstractmethod
+    def between(self, after: str, until: str, limit: int) -> Sequence[ObjectRecord]:
+        """Return objects in any state by key, at most `limit` after the key `after`, up to the key `until`."""
+
+    @abstractmethod
+    def recorded(self, keys: Sequence[str]) -> set[str]:
+        """Return those of the keys that are recorded."""
+
+    @abstractmethod
+    def leftovers(self, before: float, after: str, limit: int) -> Sequence[ObjectRecord]:
+        """Return objects that nothing needs and that have been so since `before` (seconds since the epoch), by key.
+
+        They are `deleting`, or drafts that belong to no upload: what an interrupted request left.
+        """
+
+    @abstractmethod
     def move(self, key: str, before: State, after: State) -> bool:
-        """Change the state of an object, as of now; return whether it had the state `before`."""
+        """Change the state of an object, as of now; return whether it had the state `before`, and has `after` now.
+
+        An object that belongs to an upload is never `deleting`: it is a draft again instead, and this returns False.
+        """
 
     @abstractmethod
     def forget(self, key: str) -> None:
-        """Forget an object that is `deleting` or a draft, once the object store has it no more."""
+        """Forget an object that is `deleting`, or a draft of no upload, once the object store has it no more."""

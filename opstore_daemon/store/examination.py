@@ -3,7 +3,7 @@
 from sqlalchemy import inspect, literal, select
 
 from opstore_daemon.metadata import Database, Migrate, unfinished
-from opstore_daemon.metadata.tables import Base, StoreIdentity, Version
+from opstore_daemon.metadata.tables import Base, StoredObject, StoreIdentity, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.rules.store_binding import DatabaseState, SaverState
@@ -52,6 +52,8 @@ def examine_saver(saver: BaseSaver, database: Database, state: DatabaseState) ->
 def _holds_newest(saver: BaseSaver, database: Database) -> bool:
     newest = select(Version.digest, Version.size).where(Version.digest.is_not(None))
     with database.read() as connection:
+        if saver.needs_records and not inspect(connection).has_table(StoredObject.__tablename__):
+            return False  # a schema from before object stores
         if any(column["name"] == "removed_position" for column in inspect(connection).get_columns("version")):
             newest = newest.where(NOW.not_removed())  # the collector takes their bytes; older schemas have no removals
         rows = connection.execute(newest.order_by(Version.stored_position.desc()).limit(EXAMINED)).all()

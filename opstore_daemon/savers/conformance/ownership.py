@@ -52,6 +52,7 @@ class OwnershipConformance(SaverHooks):
         digest = put(saver)
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(DATA[:7])
+            draft.flush()
         before = self.leftovers(saver)
         saver.claim(STORE)
         self.identity_files += self.leftovers(saver) - before
@@ -83,7 +84,10 @@ class OwnershipConformance(SaverHooks):
     def test_acquired_storage_is_in_use_until_it_is_released(self, saver: BaseSaver) -> None:
         self._use(saver)
         again = self.reopen(saver)
-        if saver.carries_id:
+        if saver.is_shared:
+            again.acquire("/home/of/another")
+            again.release()
+        elif saver.carries_id:
             with pytest.raises(errors.StoreInUse):
                 again.acquire("/home/of/another")
             with pytest.raises(errors.StoreInUse):

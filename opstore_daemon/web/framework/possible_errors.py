@@ -48,6 +48,8 @@ def possible_errors(route: ApiRoute) -> list[Error]:
         found.add(errors.TokenRequired)
         if route.scope != SCOPES[0]:  # which every token has
             found.add(errors.ScopeRequired)
+    if errors.StorageFailed in found:
+        found.add(errors.ObjectStoreFailed)
     if route.content_types:
         found.add(errors.UnsupportedContent)
     if route.changes_store:

@@ -354,6 +354,7 @@ AT_THE_START = {
     "StoreIdDamaged",
     "MigrationUnfinished",
     "RestoreUnfinished",
+    "LibraryMissing",
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}

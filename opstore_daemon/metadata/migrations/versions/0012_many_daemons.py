@@ -35,6 +35,7 @@ def _create_objects() -> None:
     )
     op.execute("CREATE UNIQUE INDEX uq_object_blob ON object (digest) WHERE state = 'blob'")
     op.create_index("ix_object_state", "object", ["state", "key"])
+    op.create_index("ix_object_digest", "object", ["digest", "state"])
 
 
 def _create_drafts() -> None:
