@@ -12,6 +12,7 @@ from opstore_cli.doctor import CHECKS
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.savers import BaseSaver, Draft
+from tests.support.for_each import for_each
 from tests.support.markdown import ROOT, read
 from tools import generate
 
@@ -20,7 +21,7 @@ COMMANDS = list(generate.every_command())
 SOURCES = [*(ROOT / "opstore_cli").rglob("*.py"), *(ROOT / "opstore_daemon").rglob("*.py")]
 
 
-@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+@for_each(("path", "command"), COMMANDS)
 def test_every_command_and_each_of_its_options_is_in_the_reference(path: str, command: click.Command) -> None:
     text = read(DOCS / "commands.md")
     section = text.split(f"\n## {path}\n")[1].split("\n## ")[0]
@@ -54,7 +55,7 @@ def test_the_table_of_doctor_has_exactly_its_checks() -> None:
     assert re.findall(r"^\| `([a-z ]+)` \|", section, re.MULTILINE) == list(CHECKS)
 
 
-@pytest.mark.parametrize("error", list(errors.all_errors()), ids=lambda error: str(error.__name__))
+@for_each("error", list(errors.all_errors()))
 def test_every_error_is_in_its_table(error: type[errors.OpStoreError]) -> None:
     text = read(DOCS / "exit-codes.md")
     if error is errors.OpStoreError:

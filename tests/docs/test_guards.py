@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from tests.support.for_each import for_each
 from tests.support.markdown import ROOT, read
 from tools.guards import DOCUMENT, Guard, document, every_guard
 
@@ -13,7 +14,7 @@ FILES = sorted({guard.file for guard in GUARDS})
 SUITE = "\n".join(read(path) for path in (ROOT / "opstore_daemon/savers/conformance").glob("*.py"))
 
 
-@pytest.mark.parametrize("file", FILES)
+@for_each("file", FILES)
 def test_a_guard_is_in_its_file_once_and_the_rest_still_parses(file: str) -> None:
     source = read(ROOT / file)
     for guard in GUARDS:

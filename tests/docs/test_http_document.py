@@ -12,6 +12,7 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.framework.routing import Route
 from opstore_daemon.web.guards import SCOPES
+from tests.support.for_each import for_each
 from tests.support.new_run import new_run
 
 TOKENS = {f"{scope}-token": scope for scope in SCOPES}
@@ -105,7 +106,7 @@ def test_nothing_new_is_answered_with_200(server: OpStoreServer) -> None:
         assert ask(server, "POST", routes.LINKS, json=link).status_code == status
 
 
-@pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.method} {route.rule}")
+@for_each("route", list(every_route()))
 def test_a_route_requires_the_scope_in_the_table(server: OpStoreServer, route: Route) -> None:
     path = fill(route.rule, "0" * 32)
     anonymous = ask(server, route.method, path, token=None)
@@ -119,7 +120,7 @@ def test_a_route_requires_the_scope_in_the_table(server: OpStoreServer, route: R
         assert (refused.get("code") == "ScopeRequired") is not suffices, token
 
 
-@pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.method} {route.rule}")
+@for_each("route", list(every_route()))
 def test_a_route_takes_the_body_and_the_parameters_in_the_table(server: OpStoreServer, route: Route) -> None:
     path = fill(route.rule, "0" * 32)
     if not route.content_types:

@@ -13,6 +13,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.support.for_each import for_each
 from tests.support.in_process import InProcessClient
 
 COMMAND = re.compile(r"\bopstore [a-z]|(?<![\w-])--?[a-z]+(?![\w-])|\bcommand\b")
@@ -29,7 +30,7 @@ def client(memory_server: OpStoreServer) -> InProcessClient:
     return InProcessClient(memory_server)
 
 
-@pytest.mark.parametrize("error", list(errors.all_errors()), ids=lambda error: str(error.__name__))
+@for_each("error", list(errors.all_errors()))
 def test_no_advice_in_python_names_an_option_or_a_command_that_is_not_for_a_shell(
     error: type[errors.OpStoreError],
 ) -> None:
@@ -37,7 +38,7 @@ def test_no_advice_in_python_names_an_option_or_a_command_that_is_not_for_a_shel
     assert not COMMAND.search(words.replace("opstore_", "").partition("in a shell")[0]), words
 
 
-@pytest.mark.parametrize("error", list(errors.all_errors()), ids=lambda error: str(error.__name__))
+@for_each("error", list(errors.all_errors()))
 def test_the_advice_needs_no_details_that_the_error_has_not(error: type[errors.OpStoreError]) -> None:
     """What the words of Python name is what the message or the advice of the command names, or what was called."""
     named = {name for template in (error.message, error.hint) for _, name, _, _ in Formatter().parse(template) if name}

@@ -24,6 +24,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Lock, NewBisection, Resolution
 from tests.support.fake_daemon import TOKEN, FakeDaemon
+from tests.support.for_each import for_each
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
 
@@ -99,7 +100,7 @@ def refusing(silent: FakeDaemon, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
 
 
-@pytest.mark.parametrize(("verb", "argument"), list(verbs()))
+@for_each(("verb", "argument"), list(verbs()))
 def test_a_wrong_type_is_refused_by_the_name_of_its_argument_before_anything_is_sent(
     silent: FakeDaemon, refusing: OpStoreClient, verb: str, argument: str
 ) -> None:

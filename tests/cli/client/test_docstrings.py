@@ -17,6 +17,7 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import NewBisection
+from tests.support.for_each import for_each
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
 
@@ -39,7 +40,7 @@ def sections(name: str) -> tuple[str, dict[str, str]]:
     return text.partition("\n")[0], dict(SECTION.findall(text + "\n"))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@for_each("name", METHODS)
 def test_a_docstring_has_its_sections_and_exactly_the_arguments(name: str) -> None:
     first, found = sections(name)
     signature = inspect.signature(getattr(OpStoreClient, name))
@@ -53,7 +54,7 @@ def test_a_docstring_has_its_sections_and_exactly_the_arguments(name: str) -> No
     assert list(found) == [each for each in ("Args", "Returns", "Raises", "Examples") if each in found]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@for_each("name", METHODS)
 def test_what_a_docstring_says_is_raised_is_an_error_of_the_family(name: str) -> None:
     _, found = sections(name)
     every = {error.__name__ for error in errors.all_errors()}

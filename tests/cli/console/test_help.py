@@ -11,6 +11,7 @@ from opstore_cli.console.application import COMMANDS, cli
 from opstore_cli.console.command import GlobalOption
 from opstore_cli.console.session import Session
 from tests.cli.console.program import in_process, opstore
+from tests.support.for_each import for_each
 
 
 def every_command(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -33,8 +34,8 @@ def command_at(path: tuple[str, ...]) -> click.Command:
     return command
 
 
-@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
-@pytest.mark.parametrize("option", ["-h", "--help"])
+@for_each("path", list(every_command()))
+@for_each("option", ["-h", "--help"])
 def test_the_help_of_every_command_has_the_common_case_then_examples(
     capsys: pytest.CaptureFixture[str], path: tuple[str, ...], option: str
 ) -> None:
@@ -45,7 +46,7 @@ def test_the_help_of_every_command_has_the_common_case_then_examples(
     assert examples.startswith("  Examples:\n    opstore ")
 
 
-@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
+@for_each("path", list(every_command()))
 def test_every_command_has_the_global_options_and_redefines_none(path: tuple[str, ...]) -> None:
     options = [option for option in command_at(path).params if isinstance(option, click.Option)]
     taken = [name for option in options for name in option.opts]
@@ -54,7 +55,7 @@ def test_every_command_has_the_global_options_and_redefines_none(path: tuple[str
     assert sorted(taken) == sorted(set(taken))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@for_each("name", COMMANDS)
 def test_the_command_table_matches_the_commands(name: str) -> None:
     command = command_at((name,))
     assert command.name == name
@@ -63,7 +64,7 @@ def test_the_command_table_matches_the_commands(name: str) -> None:
     assert re.match(re.escape(sentence) + r"[.,:]", re.sub(r"\s+", " ", command.help))
 
 
-@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
+@for_each("path", list(every_command()))
 def test_the_examples_in_the_help_parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]) -> None:
     import shlex
 

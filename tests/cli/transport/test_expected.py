@@ -9,6 +9,7 @@ import pytest
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.transport.test_api import VERSION, CannedClient, CannedResponse, json
+from tests.support.for_each import for_each
 from tests.support.runs import a_run
 
 AT = {"registered_at": "2026-01-01T00:00:00Z", "position": 1}
@@ -391,9 +392,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("question", "change"), [(name, change) for name, changes in WRONG.items() for change in changes]
-)
+@for_each(("question", "change"), [(name, change) for name, changes in WRONG.items() for change in changes])
 def test_a_response_to_another_request_is_refused(question: str, change: dict[str, Any]) -> None:
     call, answer = QUESTIONS[question]
     with pytest.raises(errors.UnexpectedResponse):

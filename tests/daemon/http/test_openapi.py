@@ -24,6 +24,7 @@ from opstore_daemon.web.framework import headers
 from opstore_daemon.web.guards import SCOPES, is_page
 from tests.daemon.protocol.test_names import ILLEGAL, LEGAL
 from tests.support.conformance import conformance
+from tests.support.for_each import for_each
 from tests.support.http_client import Http
 from tests.support.markdown import ROOT
 from tests.support.refusals import Watch
@@ -228,7 +229,7 @@ def test_every_operation_requires_its_documented_scope(filled: Http) -> None:
             assert refused == (SCOPES.index(scope) < SCOPES.index(wanted)), f"{method} {path} {scope}"
 
 
-@pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
+@for_each(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
 def test_an_operation_takes_its_documented_parameters_and_no_others(standing: Http, method: str, path: str) -> None:
     operation = PATHS[path][method.lower()]
     known = {one["name"]: one for one in operation["parameters"] if one["in"] == "query"}

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Base
+from tests.support.for_each import for_each
 
 GOOD = (
     "INSERT INTO journal (position, at, kind) VALUES (1, 0, 'version'), (2, 0, 'version'), (3, 0, 'link'),"
@@ -306,7 +307,7 @@ def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
     connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row)  # noqa: S608
 
 
-@pytest.mark.parametrize(("constraint", "table", "row"), BAD)
+@for_each(("constraint", "table", "row"), BAD)
 def test_a_bad_row_is_refused_by_its_constraint(
     connection: Connection, constraint: str, table: str, row: dict[str, Any]
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.errors import OpStoreError, all_errors, from_wire
 from opstore_daemon.protocol.records import Problem, decode, encode
+from tests.support.for_each import for_each
 
 ALL = list(all_errors())
 FAMILIES = OpStoreError.__subclasses__()
@@ -54,7 +55,7 @@ def family_of(error: type[OpStoreError]) -> type[OpStoreError]:
 # --- texts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_the_text_of_an_error_contains_its_details(error: type[OpStoreError]) -> None:
     made = example(error)
     for name in fields(error.message):
@@ -66,13 +67,13 @@ def test_the_text_of_an_error_contains_its_details(error: type[OpStoreError]) ->
     assert made.text.strip() == made.text != ""
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_every_error_has_its_own_message(error: type[OpStoreError]) -> None:
     assert error.message != OpStoreError.message
     assert error.message not in [other.message for other in LEAVES if other is not error]
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_the_placeholders_of_the_templates_are_identifiers(error: type[OpStoreError]) -> None:
     for name in fields(error.message) | fields(error.hint):
         assert name.isidentifier()
@@ -140,7 +141,7 @@ def test_the_exit_codes_of_the_families_are_those_of_the_contract() -> None:
     assert {family.__name__: family.exit_code for family in FAMILIES} == EXIT_CODES
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_a_leaf_has_the_exit_code_of_its_family(error: type[OpStoreError]) -> None:
     is_unknown = error in (errors.NothingKnown, errors.NoSetKnown, errors.BadEndUntested)
     expected = UNKNOWN_VERDICT if is_unknown else EXIT_CODES[family_of(error).__name__]
@@ -153,7 +154,7 @@ def test_only_a_negative_result_exits_1_or_3() -> None:
             assert issubclass(error, errors.AnswerIsNo)
 
 
-@pytest.mark.parametrize("error", ALL)
+@for_each("error", ALL)
 def test_client_errors_are_4xx_and_daemon_errors_5xx(error: type[OpStoreError]) -> None:
     theirs = (errors.Refused, errors.AnswerIsNo, errors.NotFound, errors.Conflict, errors.NotAuthorised)
     ours = (errors.Unreachable, errors.Unavailable, errors.InternalError)
@@ -166,7 +167,7 @@ def test_client_errors_are_4xx_and_daemon_errors_5xx(error: type[OpStoreError]) 
 # --- encoding ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_an_error_keeps_its_class_and_text_over_the_wire(error: type[OpStoreError]) -> None:
     sent = example(error)
     body = encode(
@@ -231,7 +232,7 @@ def test_only_a_known_error_code_selects_a_class(code: str) -> None:
 # --- pickling ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", LEAVES)
+@for_each("error", LEAVES)
 def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
     for made in (example(error), from_wire(error.__name__, error.status, "other words", "other advice", {"a": 1})):
         twin = pickle.loads(pickle.dumps(made))  # noqa: S301

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import RULE, OpName, is_name, suggest_name
+from tests.support.for_each import for_each
 
 LEGAL = [
     "a",
@@ -88,7 +89,7 @@ def test_a_legal_name_is_accepted_unchanged(name: str) -> None:
     assert OpName.parse(name) == name
 
 
-@pytest.mark.parametrize("name", ILLEGAL)
+@for_each("name", ILLEGAL)
 def test_an_illegal_name_is_refused_with_the_rule(name: str) -> None:
     assert not is_name(name)
     with pytest.raises(errors.InvalidName) as caught:
@@ -104,8 +105,8 @@ def test_a_name_has_at_most_128_characters() -> None:
     assert not is_name("a" + "." + "b" * 127)
 
 
-@pytest.mark.parametrize("device", DEVICE_NAMES)
-@pytest.mark.parametrize("ending", ["", ".txt", ".tar.gz"])
+@for_each("device", DEVICE_NAMES)
+@for_each("ending", ["", ".txt", ".tar.gz"])
 def test_the_name_of_a_windows_device_is_refused_with_any_suffix(device: str, ending: str) -> None:
     for name in (device + ending, device.upper() + ending):
         with pytest.raises(errors.InvalidName) as caught:

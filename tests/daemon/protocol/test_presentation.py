@@ -8,12 +8,11 @@ import pprint
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from opstore_daemon.protocol import records
 from opstore_daemon.protocol.records import EdgeVerdict, Lock, LockedVersion, OpVersion, Validation, VersionRecord
 from opstore_daemon.protocol.records.html_tables import MAX_ROWS
 from opstore_daemon.protocol.records.presentation import RecordList, Rows
+from tests.support.for_each import for_each
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[2J\n\u202e"
@@ -137,7 +136,7 @@ def test_the_word_of_a_verdict_is_true_only_if_it_is_valid_and_stays_a_text() ->
             assert bool(pickled.verdict) is truth
 
 
-@pytest.mark.parametrize("kind", every_record(), ids=lambda kind: str(kind.__name__))
+@for_each("kind", every_record())
 def test_every_record_with_a_verdict_has_that_word(kind: Any) -> None:
     assert ("verdict" in kind.__struct_fields__) == issubclass(kind, records.base.WithVerdict)
     if issubclass(kind, Rows):

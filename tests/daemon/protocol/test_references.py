@@ -18,6 +18,7 @@ from opstore_daemon.protocol.references import (
     parse_selector,
 )
 from opstore_daemon.protocol.versions import HIGHEST, Version, VersionNumber
+from tests.support.for_each import for_each
 
 HEX = "0123456789abcdef" * 4
 
@@ -113,7 +114,7 @@ def test_whitespace_in_a_range_is_ignored() -> None:
     assert parse_selector(">=1.2\t,\n<2\n") == Range(">=1.2,<2")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "selector",
     [
         "",

@@ -3,11 +3,10 @@
 import inspect
 from typing import Any
 
-import pytest
-
 from opstore_cli import BaseOpStoreClient
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.store import Store
+from tests.support.for_each import for_each
 
 VERBS = sorted(name for name in vars(OpStoreInterface) if not name.startswith("_"))
 
@@ -17,8 +16,8 @@ def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
     return {each.name: (each.kind, each.default) for each in found}
 
 
-@pytest.mark.parametrize("kind", [Store, BaseOpStoreClient])
-@pytest.mark.parametrize("verb", VERBS)
+@for_each("kind", [Store, BaseOpStoreClient])
+@for_each("verb", VERBS)
 def test_a_verb_has_the_same_parameters_and_defaults_everywhere(kind: type, verb: str) -> None:
     wanted, given = parameters(OpStoreInterface, verb), parameters(kind, verb)
     assert {name: given.get(name) for name in wanted} == wanted

@@ -438,7 +438,7 @@ NEEDED = {
 
 
 @posix
-@pytest.mark.parametrize("where", text_options(), ids=" ".join)
+@for_each("where", text_options())
 def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, where: tuple[str, ...]) -> None:
     stocked.file("blob", "one")
     *path, option = where
