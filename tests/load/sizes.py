@@ -1,4 +1,4 @@
-"""How much a test of load does: a tenth in `make test`, all of it in `make test-all`."""
+"""How much a test of load does: a small part in `make test`, all of it in `make test-all`."""
 
 import os
 import random
@@ -10,10 +10,10 @@ from tests.support import examples
 LONG = 3600  # seconds after which a test of full size is considered stuck
 
 
-def at_sizes(name: str, full: int, small: int | None = None) -> pytest.MarkDecorator:
-    """Pass the test the argument `name`: `small` (by default a tenth of `full`), and in a run that is slow `full`."""
+def at_sizes(name: str, full: int, small: int) -> pytest.MarkDecorator:
+    """Pass the test the argument `name`: `small`, and in a run that is slow `full`."""
     marks = [pytest.mark.slow, pytest.mark.timeout(LONG)]
-    return pytest.mark.parametrize(name, [small or full // 10, pytest.param(full, marks=marks)])
+    return pytest.mark.parametrize(name, [small, pytest.param(full, marks=marks)])
 
 
 def seed() -> int:

@@ -50,7 +50,7 @@ class Work:
             self.ended.set()
 
 
-@at_sizes("deletions", 10_000, small=300)
+@at_sizes("deletions", 10_000, small=100)
 def test_no_push_is_without_bytes_beside_a_collector_without_grace(
     deletions: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +74,7 @@ def test_no_push_is_without_bytes_beside_a_collector_without_grace(
 
 
 @pytest.mark.process
-@at_sizes("pushes", 1000, small=80)
+@at_sizes("pushes", 1000, small=24)
 def test_no_push_of_another_process_is_without_bytes_beside_a_collector_without_grace(
     pushes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ def digest(registry: Path) -> str:
     return hashlib.sha256((registry / "mlflow.db").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow  # MLflow takes seconds; tests/cli/importers has a registry that stands in for it
 def test_the_models_of_a_registry_become_ops(machine: Machine, registry: Path) -> None:
     before = digest(registry)
     code, out, err = machine.run("import", "mlflow", "--uri", uri(registry))
