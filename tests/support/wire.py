@@ -13,12 +13,15 @@ from opstore_daemon.protocol import proof
 from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
 
+BUFFER = 256 * 1024  # bytes that the system buffers for a receiver, which are lost when a connection is cut
+
 
 class Listening:
     """A listening socket on loopback with a thread for each connection."""
 
     def __init__(self, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # connections inherit it
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.connections = 0
@@ -135,8 +138,11 @@ class Wire(Listening):
 
     def _handle(self, connection: socket.socket) -> None:
         try:
-            daemon = socket.create_connection(("127.0.0.1", self._machine.runtime()["port"]))
+            daemon = socket.socket()
+            daemon.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            daemon.connect(("127.0.0.1", self._machine.runtime()["port"]))
         except OSError:
+            daemon.close()
             connection.close()  # no daemon runs
             return
         self._open.append(daemon)

@@ -18,6 +18,7 @@ from opstore_cli.console.application import cli
 from opstore_cli.console.command import Command, GlobalOption
 from opstore_daemon.protocol import errors
 from tests.support import here
+from tests.support.for_each import for_each
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.open_files import closing
 from tests.support.random_bytes import random_bytes
@@ -129,8 +130,8 @@ def _write_into(path: Path) -> None:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_changes_while_it_is_read_is_refused(machine: Machine, wire: Wire, change: str) -> None:
-    path = machine.file("changing", random_bytes(MIB) * 24)
-    wire.stop_up = 8 * MIB
+    path = machine.file("changing", random_bytes(MIB) * 16)
+    wire.stop_up = 4 * MIB
     process = machine.begin("push", "pca", "changing", env=wire.settings)
     assert wire.stopped.wait(60)
     how, reason = CHANGES[change]
@@ -143,9 +144,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(machine: Machine, wire:
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(machine: Machine, wire: Wire) -> None:
-    content = random_bytes(MIB) * 24
+    content = random_bytes(MIB) * 16
     path = machine.file("replaced", content)
-    wire.stop_up = 8 * MIB
+    wire.stop_up = 4 * MIB
     process = machine.begin("push", "pca", "replaced", env=wire.settings)
     assert wire.stopped.wait(60)
     machine.file("new", b"new").replace(path)

@@ -489,7 +489,7 @@ def interrupted(*words: str) -> str:
     return f"{json.dumps({'error': error})}\n" if "--json" in words else f"error: interrupted\nhint: {hint}\n"
 
 
-SIZE = 64 * MIB  # up to a quarter of it may be in the buffers of the system and is lost by an interruption
+SIZE = 32 * MIB  # up to a quarter of it may be in the buffers of the system and is lost by an interruption
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -176,8 +176,8 @@ def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
 
 
 def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
-    make(machine.cwd / "models", {f"op{number}": random_bytes(MIB, seed=number) * 16 for number in range(6)})
-    wire.stop_up = 40 * MIB
+    make(machine.cwd / "models", {f"op{number}": random_bytes(MIB, seed=number) * 8 for number in range(6)})
+    wire.stop_up = 20 * MIB
     process = machine.begin("push", "--all", "models", env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
@@ -186,7 +186,7 @@ def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
     wire.reset()
     code, out, _ = machine.run("push", "--all", "models", env=wire.settings)
     assert (code, out) == (0, "".join(f"op{number}@1.0.0\n" for number in range(6)))
-    assert wire.up < 6 * 16 * MIB - 16 * MIB, "completed bytes were not sent again"
+    assert wire.up < 6 * 8 * MIB - 8 * MIB, "completed bytes were not sent again"
 
 
 # --- pull -d ----------------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_valid_for_and_pipeline_select_several_ops(models: Machine) -> None:
 
 def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: Wire) -> None:
     for number in range(6):
-        data = random_bytes(MIB, seed=number) * 16
+        data = random_bytes(MIB, seed=number) * 8
         path = machine.cwd / f"source{number}"
         if number % 2:
             path.write_bytes(data)
@@ -291,7 +291,7 @@ def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: W
             make(path, {"data": data})
         machine.do("push", f"op{number}", path)
     words = ("pull", *(f"op{number}" for number in range(6)), "-d", "out")
-    wire.stop_down = 24 * MIB
+    wire.stop_down = 12 * MIB
     process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)

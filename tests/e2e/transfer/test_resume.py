@@ -17,9 +17,9 @@ from tests.support.machines import MIB, Machine
 from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
 
-SIZE = 64 * MIB
+SIZE = 32 * MIB
 HALF = SIZE // 2
-SLACK = 24 * MIB  # bytes that may be in the buffers of sockets when a connection is cut
+SLACK = 12 * MIB  # bytes that may be in the buffers of sockets when a connection is cut
 OVERHEAD = 64 * 1024  # bytes of the request headers
 
 
@@ -56,19 +56,19 @@ def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
 
 
 def test_a_push_of_a_changed_file_starts_again(machine: Machine, wire: Wire) -> None:
-    path = machine.file("blob", content(32 * MIB))
-    wire.stop_up = 16 * MIB
+    path = machine.file("blob", content(16 * MIB))
+    wire.stop_up = 8 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
     wire.reset()
-    machine.file("blob", content(32 * MIB))
+    machine.file("blob", content(16 * MIB))
     assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
-    assert wire.up > 32 * MIB
+    assert wire.up > 16 * MIB
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
 
 def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
-    path = machine.file("blob", content(32 * MIB))
-    wire.stop_up = 16 * MIB
+    path = machine.file("blob", content(16 * MIB))
+    wire.stop_up = 8 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
     wire.reset()
     machine.do("stop")
@@ -79,7 +79,7 @@ def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
     machine.do("start")
     assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
     # The missing bytes and, after the wrong checksum, all of them.
-    assert wire.up > (16 + 32) * MIB
+    assert wire.up > (8 + 16) * MIB
     assert staged(machine) == 0
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
@@ -100,10 +100,10 @@ def test_a_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
 
 
 def test_a_damaged_part_is_downloaded_again(machine: Machine, wire: Wire) -> None:
-    data = content(32 * MIB)
+    data = content(16 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
-    wire.stop_down = 16 * MIB
+    wire.stop_down = 8 * MIB
     kill_in_the_middle(machine, wire, "pull", "pca", "-o", "pulled")
     (part,) = [machine.cwd / name for name in machine.listing() if name.endswith(".part")]
     with part.open("r+b") as file:
@@ -185,7 +185,7 @@ OpStoreClient(progress=moved).push("pca", Path(sys.argv[1]))
 
 
 def test_two_concurrent_pushes_of_one_file_succeed(machine: Machine) -> None:
-    machine.file("blob", content(32 * MIB))
+    machine.file("blob", content(16 * MIB))
     running = [machine.begin("push", "pca", "blob") for _ in range(2)]
     ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
     assert ended == [(b"pca@1.0.0\n", 0)] * 2
@@ -194,7 +194,7 @@ def test_two_concurrent_pushes_of_one_file_succeed(machine: Machine) -> None:
 
 
 def test_two_concurrent_pulls_to_one_path_leave_one_complete_file(machine: Machine) -> None:
-    data = content(32 * MIB)
+    data = content(16 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
     running = [machine.begin("pull", "pca", "-o", "pulled") for _ in range(2)]
@@ -204,7 +204,7 @@ def test_two_concurrent_pulls_to_one_path_leave_one_complete_file(machine: Machi
 
 
 def test_concurrent_pulls_to_several_paths_are_independent(machine: Machine) -> None:
-    data = content(32 * MIB)
+    data = content(16 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
     running = [machine.begin("pull", "pca", "-o", f"pulled{number}") for number in range(3)]

@@ -24,7 +24,7 @@ def unfinished_transfers(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
 
 
 def test_status_lists_no_completed_transfers(machine: Machine, wire: Wire) -> None:
-    machine.file("blob", content(16 * MIB))
+    machine.file("blob", content(8 * MIB))
     machine.do("push", "pca", "blob", env=wire.settings)
     machine.do("pull", "pca", "-o", "out", env=wire.settings)
     assert unfinished_transfers(machine, wire) == []
@@ -75,8 +75,8 @@ def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machin
 
 
 def test_status_lists_no_transfers_of_another_daemon(machine: Machine, wire: Wire) -> None:
-    machine.file("blob", content(32 * MIB))
-    wire.stop_up = 16 * MIB
+    machine.file("blob", content(16 * MIB))
+    wire.stop_up = 8 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
     assert [each["path"] for each in unfinished_transfers(machine, wire)] == ["/machine/work/blob"]
     (here,) = machine.ask("status")[1]["unfinished"]
@@ -107,9 +107,9 @@ def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine,
 
 
 def test_status_lists_no_pull_whose_part_was_deleted(machine: Machine, wire: Wire) -> None:
-    machine.file("blob", content(32 * MIB))
+    machine.file("blob", content(16 * MIB))
     machine.do("push", "pca", "blob")
-    wire.stop_down = 16 * MIB
+    wire.stop_down = 8 * MIB
     kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
     for part in machine.cwd.glob(".out*.part"):
         part.unlink()
@@ -148,8 +148,8 @@ def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, 
 
 def test_state_files_are_private_and_their_paths_are_escaped(machine: Machine, wire: Wire) -> None:
     name = "a \x1b[31mb"
-    machine.file(name, content(32 * MIB))
-    wire.stop_up = 16 * MIB
+    machine.file(name, content(16 * MIB))
+    wire.stop_up = 8 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", name)
     (note,) = (machine.home / "transfers").iterdir()
     assert note.stat().st_mode & 0o777 == 0o600
