@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ _NUMBERS = itertools.count()
 pytest_plugins = ["opstore_daemon.testing"]
 # A shell starts background jobs with SIGINT ignored, and all that they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# NumPy's threads would wait busily for each other, on the processors that other workers and daemons need.
+for _library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 compiled.remember()
 settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile all
 

@@ -19,13 +19,22 @@ from opstore_cli.doctor import CHECKS
 from opstore_cli.doctor.home import disk
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import restore_marker
+from tests.support import forked
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.schema import HEAD
 from tests.support.user import User
 
+PYTHON = sys.executable
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes, owners and locks as POSIX has them")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+
+
+@pytest.fixture(autouse=True)
+def _forked_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a fork server start the daemon's program that reads the schema."""
+    if forked.AVAILABLE:
+        monkeypatch.setattr(sys, "executable", str(forked.daemon_server(os.environ).program))
 
 
 def test_a_machine_without_opstore_has_no_findings_and_nothing_is_created(user: User) -> None:
@@ -403,6 +412,7 @@ def test_a_dangling_link_in_place_of_the_database_is_a_finding(user: User) -> No
 def test_the_reason_of_the_database_is_read_whatever_the_encoding_of_the_streams(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "executable", PYTHON)  # an interpreter reads it only as it starts
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     user.home = user.folder / "dätä"
     user.make_home()

@@ -35,11 +35,6 @@ def joined(saver: type[BaseSaver], root: Path) -> SaverConformance:
 
 
 @cache
-def failures(saver: type[BaseSaver]) -> frozenset[str]:
-    """Return the conformance tests that the saver fails."""
-    return frozenset(name for name in TESTS if not passes(saver, name))
-
-
 def passes(saver: type[BaseSaver], name: str) -> bool:
     with TemporaryDirectory() as root:
         suite = joined(saver, Path(root) / "store")
@@ -54,16 +49,26 @@ def passes(saver: type[BaseSaver], name: str) -> bool:
 
 @pytest.mark.parametrize("saver", [FileSaver, MemorySaver])
 def test_a_working_saver_passes(saver: type[BaseSaver]) -> None:
-    assert failures(saver) == set()
+    assert [name for name in TESTS if not passes(saver, name)] == []
 
 
 @pytest.mark.parametrize("saver", SABOTEURS, ids=lambda saver: saver.__name__)
 def test_a_broken_saver_fails_where_it_is_broken(saver: type[BaseSaver]) -> None:
-    assert SABOTEURS[saver] in failures(saver)
-    assert len(failures(saver)) < len(TESTS), "it does not work at all, which proves nothing"
+    assert not passes(saver, SABOTEURS[saver])
+    assert any(passes(saver, name) for name in TESTS), "it does not work at all, which proves nothing"
 
 
-def test_each_test_of_the_suite_is_failed_by_a_broken_saver() -> None:
-    # One that fails nearly everywhere, by what it leaves behind, says nothing of the single test.
-    telling = [failures(saver) for saver in SABOTEURS if len(failures(saver)) < len(TESTS) / 2]
-    assert set(TESTS) - frozenset().union(*telling) == set()
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_each_test_of_the_suite_is_failed_by_a_broken_saver(step: int) -> None:
+    for name in TESTS:
+        savers = sorted(SABOTEURS, key=lambda saver: SABOTEURS[saver] != name)  # those that are broken there come first
+        assert any(not passes(saver, name) and is_telling(saver, each) for each in (step, 1) for saver in savers), name
+
+
+def is_telling(saver: type[BaseSaver], step: int) -> bool:
+    """Return whether the saver passes most tests, of which every `step`-th is taken.
+
+    One that fails nearly everywhere, by what it leaves behind, says nothing of a single test.
+    """
+    taken = TESTS[::step]
+    return sum(passes(saver, name) for name in taken) > len(taken) / 2

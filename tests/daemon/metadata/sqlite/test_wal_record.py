@@ -1,6 +1,7 @@
 """The record of the WAL, and SQLite's own behaviour that it is made for."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,16 +15,28 @@ from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.sqlite.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 
+COMMITS = (0, 3, 400)
+# For each run after the path, a child makes so many commits in a database of its own, and ends as if it were killed.
 KILLED = """
 import os, sys
 from opstore_daemon.metadata import Database, Migrate
-database = Database(f"sqlite:///{sys.argv[1]}")
-database.acquire("/a/home")
-Migrate(database).upgrade()
-for number in range(int(sys.argv[2])):
-    with database.write() as connection:
-        connection.exec_driver_sql(f"INSERT INTO op (name) VALUES ('op{number}')")
-os._exit(9)
+def run(path, commits, at):
+    database = Database(f"sqlite:///{path}")
+    database.acquire("/a/home")
+    Migrate(database).upgrade()
+    for number in range(commits):
+        with database.write() as connection:
+            connection.exec_driver_sql(f"INSERT INTO op (name) VALUES ('op{number}')")
+    os._exit(9)
+for at, given in enumerate(sys.argv[2:]):
+    path, commits = f"{sys.argv[1]}-{at}", int(given)
+    pid = os.fork()
+    if pid == 0:
+        run(path, commits, at)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(code, flush=True)
+    if code == 0:
+        break
 """
 
 
@@ -32,11 +45,33 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "opstore.db"
 
 
-def kill_after(path: Path, commits: int = 3) -> None:
-    """Make commits in a process that ends as if it were killed."""
-    ran = subprocess.run([sys.executable, "-c", KILLED, path, str(commits)], check=False, timeout=60)
-    assert ran.returncode == 9
-    assert wal_of(path).exists()
+def run_killed(program: str, path: Path, *commits: int) -> list[str]:
+    """Run the program with these counts of commits, on databases beside the path; return the lines that it printed."""
+    command = [sys.executable, "-c", program, str(path), *map(str, commits)]
+    ran = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True)
+    return ran.stdout.splitlines()
+
+
+KillAfter = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the beginning of the paths of databases that were left by a kill after so many commits."""
+    root = tmp_path_factory.mktemp("killed") / "made"
+    assert run_killed(KILLED, root, *COMMITS) == ["9"] * len(COMMITS)
+    return root
+
+
+@pytest.fixture
+def kill_after(killed: Path, path: Path) -> KillAfter:
+    """Return a function that makes the database at the path what a kill after so many commits leaves."""
+
+    def kill(commits: int = 3) -> None:
+        for suffix in ("", "-wal", "-shm", ".lock"):
+            shutil.copy2(f"{killed}-{COMMITS.index(commits)}{suffix}", f"{path}{suffix}")
+
+    return kill
 
 
 def wal_of(path: Path) -> Path:
@@ -77,8 +112,10 @@ LOSSES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_database_that_lost_commits_with_its_wal_is_refused_each_time(path: Path, loss: str) -> None:
-    kill_after(path)
+def test_a_database_that_lost_commits_with_its_wal_is_refused_each_time(
+    path: Path, kill_after: KillAfter, loss: str
+) -> None:
+    kill_after()
     LOSSES[loss](path)
     before = path.read_bytes()
     for _ in range(2):
@@ -87,8 +124,10 @@ def test_a_database_that_lost_commits_with_its_wal_is_refused_each_time(path: Pa
     assert path.read_bytes() == before
 
 
-def test_a_database_that_lost_its_wal_is_refused_after_another_program_read_it(path: Path) -> None:
-    kill_after(path)
+def test_a_database_that_lost_its_wal_is_refused_after_another_program_read_it(
+    path: Path, kill_after: KillAfter
+) -> None:
+    kill_after()
     wal_of(path).unlink()
     look(path)
     with pytest.raises(errors.DatabaseDamaged):
@@ -115,75 +154,71 @@ def _harmless() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("what", "commits"), list(_harmless()))
-def test_a_database_without_a_loss_opens_after_a_kill(path: Path, what: str, commits: int) -> None:
-    kill_after(path, commits)
+def test_a_database_without_a_loss_opens_after_a_kill(
+    path: Path, kill_after: KillAfter, what: str, commits: int
+) -> None:
+    kill_after(commits)
     HARMLESS[what](path)
     assert ops(path) == commits
     assert ops(path) == commits
     assert not wal_of(path).exists()
 
 
-def test_a_wal_that_somebody_copied_while_the_daemon_was_alive_is_not_missed(path: Path) -> None:
+def test_a_wal_that_somebody_copied_while_the_daemon_was_alive_is_not_missed(path: Path, kill_after: KillAfter) -> None:
     """Whoever closes last deletes the WAL, and writes nothing if a checkpoint has copied everything before."""
-    kill_after(path, 0)
+    kill_after(0)
     with closing(sqlite3.connect(path)) as reader:
         reader.execute("SELECT count(*) FROM op").fetchall()
-        program = KILLED.replace("os._exit(9)", UNTIL_A_CHECKPOINT)
-        ran = subprocess.run(
-            [sys.executable, "-c", program, path, "3"], check=False, timeout=60, stdout=subprocess.PIPE
-        )
-        assert ran.returncode == 9
+        program = KILLED.replace("    os._exit(9)", UNTIL_A_CHECKPOINT).replace('f"{sys.argv[1]}-{at}"', "sys.argv[1]")
+        committed, code = run_killed(program, path, 3)
+        assert code == "9"
         assert wal_of(path).exists()
         copied_at = path.stat().st_mtime_ns
     assert not wal_of(path).exists()
     assert path.stat().st_mtime_ns == copied_at
-    assert ops(path) == int(ran.stdout)
+    assert ops(path) == int(committed)
 
 
 UNTIL_A_CHECKPOINT = """
-before = os.stat(sys.argv[1]).st_mtime_ns
-while os.stat(sys.argv[1]).st_mtime_ns == before:
-    number += 1
-    with database.write() as connection:
-        connection.exec_driver_sql(f"INSERT INTO op (name) VALUES ('op{number}')")
-print(number + 1, flush=True)
-os._exit(9)
+    before = os.stat(path).st_mtime_ns
+    while os.stat(path).st_mtime_ns == before:
+        number += 1
+        with database.write() as connection:
+            connection.exec_driver_sql(f"INSERT INTO op (name) VALUES ('op{number}')")
+    print(number + 1, flush=True)
+    os._exit(9)
 """
 
 
 def test_a_kill_between_any_two_steps_of_closing_raises_no_alarm(path: Path) -> None:
-    program = KILLED.replace("os._exit(9)", CLOSING)
-    for at in range(20):
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-        ran = subprocess.run([sys.executable, "-c", program, path, "3", str(at)], check=False, timeout=60)
-        assert ran.returncode in (0, 9)
-        assert ops(path) == 3
-        if ran.returncode == 0:
-            break
-    assert 2 < at < 19
+    *killed, completed = run_killed(KILLED.replace("    os._exit(9)", CLOSING), path, *[3] * 20)
+    assert set(killed) == {"9"}
+    assert completed == "0"
+    assert 2 < len(killed) < 19
+    for at in range(len(killed) + 1):
+        assert ops(path.with_name(f"{path.name}-{at}")) == 3, at
 
 
 CLOSING = """
-from opstore_daemon.metadata.sqlite import connections, database_file
-left = int(sys.argv[3])
-def counted(call):
-    def counting(*args, **kwargs):
-        global left
-        if left == 0:
-            os._exit(9)
-        left -= 1
-        return call(*args, **kwargs)
-    return counting
-os.pwrite, os.fsync, os.lstat = counted(os.pwrite), counted(os.fsync), counted(os.lstat)
-database._readers.dispose = counted(database._readers.dispose)
-database.engine.dispose = counted(database.engine.dispose)
-database.close()
+    left = at
+    def counted(call):
+        def counting(*args, **kwargs):
+            nonlocal left
+            if left == 0:
+                os._exit(9)
+            left -= 1
+            return call(*args, **kwargs)
+        return counting
+    os.pwrite, os.fsync, os.lstat = counted(os.pwrite), counted(os.fsync), counted(os.lstat)
+    database._readers.dispose = counted(database._readers.dispose)
+    database.engine.dispose = counted(database.engine.dispose)
+    database.close()
+    os._exit(0)
 """
 
 
-def test_a_wal_beside_an_empty_database_is_neither_used_nor_deleted(path: Path) -> None:
-    kill_after(path)
+def test_a_wal_beside_an_empty_database_is_neither_used_nor_deleted(path: Path, kill_after: KillAfter) -> None:
+    kill_after()
     size = wal_of(path).stat().st_size
     os.truncate(path, 0)
     with pytest.raises(errors.DatabaseDamaged, match=f"it has 0 bytes, beside a WAL of {size} bytes"):
@@ -195,8 +230,8 @@ def test_a_wal_beside_an_empty_database_is_neither_used_nor_deleted(path: Path) 
     assert not path.exists()
 
 
-def test_a_database_that_vanished_after_a_kill_is_refused(path: Path) -> None:
-    kill_after(path)
+def test_a_database_that_vanished_after_a_kill_is_refused(path: Path, kill_after: KillAfter) -> None:
+    kill_after()
     for name in (path, wal_of(path)):
         name.unlink()
     with pytest.raises(errors.DatabaseDamaged, match="it is missing, and had"):
