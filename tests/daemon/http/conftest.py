@@ -1,5 +1,7 @@
 """Fixtures of the tests over HTTP."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.support.refusals import Watch
 
 
 @pytest.fixture
-def watch(server: OpStoreServer, listener: Listener, tmp_path: Path) -> Watch:
+def watch(server: OpStoreServer, listener: Listener, tmp_path: Path) -> Iterator[Watch]:
     """Return a watch that checks error responses and that they leave nothing behind."""
-    return Watch(server, listener, tmp_path / "blobs")
+    with closing(Watch(server, listener, tmp_path / "blobs")) as made:
+        yield made
