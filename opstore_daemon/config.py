@@ -58,11 +58,6 @@ class Config:
         return self.home / "token"
 
     @property
-    def collection_file(self) -> Path:
-        """The file with the time of the last collection that the daemon made by itself."""
-        return self.home / "last-collection"
-
-    @property
     def log_file(self) -> Path:
         """The log file."""
         return self.home / "daemon.log"

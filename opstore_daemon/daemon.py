@@ -37,6 +37,7 @@ from opstore_daemon.protocol import errors, proof, restore_marker
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.store.maintenance.daily import DailyCollection
+from opstore_daemon.store.maintenance.schedule import CollectionSchedule
 from opstore_daemon.store.opening import upgrade_alone
 from opstore_daemon.system import log_failures
 from opstore_daemon.system.descriptors import raise_open_files
@@ -105,7 +106,7 @@ def serve(
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
             _reduce_garbage_collection()
-            daily = DailyCollection(server.store.collector, config.collection_file if config.collects else None)
+            daily = DailyCollection(server.store.collector, CollectionSchedule(database) if config.collects else None)
             try:
                 listener.run(
                     config.idle_timeout if background else 0,

@@ -34,6 +34,8 @@ class BaseDatabase:
     """Its file, free of symbolic links; None if it is in none."""
     is_in_memory = False
     """Whether it ends with this process."""
+    is_shared = False
+    """Whether other daemons may use it at the same time: what this process remembers of it may have changed."""
 
     def __init__(self) -> None:
         self._own = threading.local()

@@ -106,6 +106,7 @@ class StoreIdentity(Base):
 
     The saver carries the same id, so that a database and blobs that do not belong together are noticed. `release` is
     the one that created the schema or upgraded it last: an older one that refuses the database can name it.
+    `collected_at` is the time of the last daily collection of garbage, NULL if there was none.
     """
 
     __tablename__ = "store"
@@ -113,6 +114,7 @@ class StoreIdentity(Base):
     id: ColumnElement[str] = _column(String(32))
     created_at: ColumnElement[int] = _column(BigInteger)
     release: ColumnElement[str | None] = _column(String(32), nullable=True)
+    collected_at: ColumnElement[int | None] = _column(BigInteger, nullable=True)
     __table_args__ = (CheckConstraint("one = 1", "one"), CheckConstraint("length(id) = 32", "id"))
 
 

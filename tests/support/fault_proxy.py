@@ -31,8 +31,9 @@ class TcpProxy(Listening):
     `delay`: seconds before it forwards what came from the client.
     """
 
-    def __init__(self, server_port: int) -> None:
-        super().__init__(free_ports(1)[0])  # which stays free while the proxy is away
+    def __init__(self, server_port: int, port: int | None = None) -> None:
+        """`port`: that it listens on (None: any free one)."""
+        super().__init__(port or free_ports(1)[0])  # which stays free while the proxy is away
         self._server_port = server_port
         self.delay = 0.0
         self.counts: dict[Way, int] = {"up": 0, "down": 0}
@@ -205,8 +206,8 @@ class HttpProxy(TcpProxy):
     `requests` are those that came, `happened` counts the faults by kind.
     """
 
-    def __init__(self, server_port: int, fault_for: Policy = lambda _: None) -> None:
-        super().__init__(server_port)
+    def __init__(self, server_port: int, fault_for: Policy = lambda _: None, port: int | None = None) -> None:
+        super().__init__(server_port, port=port)
         self.fault_for = fault_for
         self.requests: list[Request] = []
         self.happened: Counter[Kind] = Counter()

@@ -23,6 +23,8 @@ SELECT current_setting('server_version_num')::int / 10000, current_setting('serv
 class PostgresDatabase(Connections, Database):
     """The database at `url`, postgresql+psycopg://USER@HOST/DATABASE."""
 
+    is_shared = True
+
     def acquire(self, home: str | None = None) -> None:
         """Check that the server can be the database of a store; any number of daemons may use it.
 

@@ -22,20 +22,25 @@ class Mark(NamedTuple):
 class DamageMarks:
     """The marks of a store.
 
-    Nearly always there are none, and then no method runs a statement: pushes and pulls ask all the time. One daemon at
-    a time uses a database, so nobody else adds marks.
+    Nearly always there are none, and then no method runs a statement: pushes and pulls ask all the time. In a database
+    of several daemons, another one may add marks at any time, and each question takes a statement.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.may_be_any = True
+        self._may_be_any = True
         with suppress(errors.Unavailable):  # a damaged database may still be read elsewhere
             self.reload()
 
     def reload(self) -> None:
         """Look up again whether there are any: the last one may have been deleted. Raises DatabaseFailed."""
         with self._database.read_between_writes() as connection:
-            self.may_be_any = connection.execute(select(DamagedBlob.digest).limit(1)).first() is not None
+            self._may_be_any = connection.execute(select(DamagedBlob.digest).limit(1)).first() is not None
+
+    @property
+    def may_be_any(self) -> bool:
+        """Whether there may be any: if not, no blob is marked."""
+        return self._may_be_any or self._database.is_shared
 
     def find(self, connection: Connection, digest: str) -> Mark | None:
         """Return the mark of the blob, or None."""
@@ -52,7 +57,7 @@ class DamageMarks:
 
     def add(self, connection: Connection, digest: str, mark: Mark) -> None:
         """Mark the blob in the caller's transaction; the time of an earlier mark stays."""
-        self.may_be_any = True  # before the commit: from then on pushes look for marks
+        self._may_be_any = True  # before the commit: from then on pushes look for marks
         earlier = self.find(connection, digest)
         self.heal(connection, digest)
         found_at = mark.found_at if earlier is None else earlier.found_at

@@ -122,7 +122,7 @@ def test_migrations_create_the_same_schema_as_a_new_database_has(database: Datab
                 name: connection.execute(select(text("*")).select_from(table(name))).all()
                 for name in inspect(connection).get_table_names()
             }
-        ((_, store_id, _, release),) = rows.pop("store")
+        ((_, store_id, _, release, _),) = rows.pop("store")
         assert release == __version__
         assert re.fullmatch("[0-9a-f]{32}", store_id)
         assert {name: found for name, found in rows.items() if found} == {

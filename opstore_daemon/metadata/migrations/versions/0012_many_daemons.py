@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.add_column("counter", sa.Column("at", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("counter", sa.Column("oldest_schema", sa.String(32), nullable=False, server_default="0012"))
     op.execute("UPDATE counter SET at = coalesce((SELECT j.at FROM journal j ORDER BY j.position DESC LIMIT 1), 0)")
+    op.add_column("store", sa.Column("collected_at", sa.BigInteger(), nullable=True))
     _create_objects()
     _create_drafts()
     _create_sessions()

@@ -45,7 +45,7 @@ CREATE TABLE counter (
 	CONSTRAINT pk_counter PRIMARY KEY (id), 
 	CONSTRAINT ck_counter_one CHECK (id = 1)
 );
-INSERT INTO "counter" VALUES(1,28,0,'0012');
+INSERT INTO "counter" VALUES(1,28,1767250800000002,'0012');
 CREATE TABLE damaged_blob (
 	digest VARCHAR(71) NOT NULL, 
 	problem TEXT NOT NULL, 
@@ -334,11 +334,12 @@ CREATE TABLE store (
 	id VARCHAR(32) NOT NULL, 
 	created_at BIGINT NOT NULL, 
 	release VARCHAR(32), 
+	collected_at BIGINT, 
 	CONSTRAINT pk_store PRIMARY KEY (one), 
 	CONSTRAINT ck_store_one CHECK (one = 1), 
 	CONSTRAINT ck_store_id CHECK (length(id) = 32)
 );
-INSERT INTO "store" VALUES(1,'bbde1d536964419cb9f3570e42c78b09',1796059126852656,'0.1.0');
+INSERT INTO "store" VALUES(1,'9e35a2d37dc3463bb65bf9fd0f6f7b26',1796061352006924,'0.1.0',NULL);
 CREATE TABLE tag (
 	position INTEGER NOT NULL, 
 	op_id INTEGER NOT NULL, 
@@ -364,7 +365,7 @@ CREATE TABLE upload (
 	touched_at BIGINT NOT NULL, 
 	CONSTRAINT pk_upload PRIMARY KEY (id)
 );
-INSERT INTO "upload" VALUES('b6a387d3c2014bb7aec84e2c2775bc5e','local',8,1767250800000000);
+INSERT INTO "upload" VALUES('d978b9a07ff847b7b633aace7ced194b','local',8,1767250800000000);
 CREATE TABLE version (
 	id INTEGER NOT NULL, 
 	op_id INTEGER NOT NULL, 
@@ -426,53 +427,53 @@ INSERT INTO "yank" VALUES(15,3,1,'drifts',NULL);
 INSERT INTO "yank" VALUES(16,2,1,'by mistake',17);
 INSERT INTO "yank" VALUES(17,2,0,NULL,NULL);
 CREATE INDEX ix_upload_touched_at ON upload (touched_at);
+CREATE UNIQUE INDEX uq_object_blob ON object (digest) WHERE state = 'blob';
 CREATE INDEX ix_object_state ON object (state, "key");
 CREATE INDEX ix_object_digest ON object (digest, state);
-CREATE UNIQUE INDEX uq_object_blob ON object (digest) WHERE state = 'blob';
 CREATE INDEX ix_page_code_expires_at ON page_code (expires_at);
 CREATE INDEX ix_page_session_expires_at ON page_session (expires_at);
 CREATE INDEX ix_answer_at ON answer (at);
-CREATE INDEX ix_journal_at ON journal (at);
 CREATE INDEX ix_journal_op ON journal (op_id, position) WHERE op_id IS NOT NULL;
+CREATE INDEX ix_journal_at ON journal (at);
+CREATE INDEX ix_version_stored_major ON version (op_id, major_number, sequence) WHERE digest IS NOT NULL;
+CREATE INDEX ix_version_registered_major ON version (op_id, major_number, sequence) WHERE digest IS NULL;
+CREATE INDEX ix_version_registered_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NULL;
+CREATE INDEX ix_version_digest ON version (digest);
 CREATE INDEX ix_version_stored ON version (op_id, sequence) WHERE digest IS NOT NULL;
+CREATE INDEX ix_version_removed ON version (op_id, removed_position) WHERE removed_position IS NOT NULL;
 CREATE INDEX ix_version_sample ON version (sample) WHERE sample IS NOT NULL;
 CREATE INDEX ix_version_stored_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NOT NULL;
 CREATE INDEX ix_version_op_id_position ON version (op_id, position);
-CREATE INDEX ix_version_registered_minor ON version (op_id, major_number, minor_number, sequence) WHERE digest IS NULL;
 CREATE INDEX ix_version_op_id_digest_sequence ON version (op_id, digest, sequence);
-CREATE INDEX ix_version_removed ON version (op_id, removed_position) WHERE removed_position IS NOT NULL;
-CREATE INDEX ix_version_registered_major ON version (op_id, major_number, sequence) WHERE digest IS NULL;
-CREATE INDEX ix_version_stored_major ON version (op_id, major_number, sequence) WHERE digest IS NOT NULL;
-CREATE INDEX ix_version_digest ON version (digest);
 CREATE UNIQUE INDEX uq_description_in_force ON description (op_id) WHERE until IS NULL;
 CREATE INDEX ix_description_op_id_position ON description (op_id, position);
 CREATE INDEX ix_level_op_id_position ON level (op_id, position);
-CREATE INDEX ix_pipeline_name ON pipeline (name);
 CREATE UNIQUE INDEX uq_pipeline_in_force ON pipeline (name) WHERE until IS NULL;
+CREATE INDEX ix_pipeline_name ON pipeline (name);
 CREATE INDEX ix_run_set_digest_position ON run (set_digest, position);
 CREATE INDEX ix_run_pipeline_position ON run (pipeline, position);
 CREATE INDEX ix_run_command_digest_position ON run (command_digest, position);
-CREATE INDEX ix_label_position ON label (position);
 CREATE UNIQUE INDEX uq_label_in_force ON label (version_id, "key") WHERE until IS NULL;
+CREATE INDEX ix_label_position ON label (position);
 CREATE INDEX ix_label_until ON label (until) WHERE until IS NOT NULL;
 CREATE UNIQUE INDEX uq_message_in_force ON message (version_id) WHERE until IS NULL;
 CREATE INDEX ix_message_version_id_position ON message (version_id, position);
-CREATE UNIQUE INDEX uq_link_in_force ON link (upstream_version_id, downstream_id, coalesce(downstream_version_id, 0)) WHERE until IS NULL;
-CREATE INDEX ix_link_history ON link (downstream_id, upstream_id, position);
-CREATE INDEX ix_link_minor ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, upstream_minor, position) WHERE until IS NULL;
 CREATE INDEX ix_link_of_version ON link (upstream_version_id, downstream_id, position);
 CREATE INDEX ix_link_line ON link (upstream_id, state, upstream_major, upstream_minor, position) WHERE until IS NULL;
 CREATE INDEX ix_link_target ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), position);
-CREATE INDEX ix_link_upstream ON link (upstream_id, position);
 CREATE INDEX ix_link_major ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, position);
+CREATE INDEX ix_link_upstream ON link (upstream_id, position);
 CREATE INDEX ix_link_downstream ON link (downstream_id, position);
 CREATE INDEX ix_link_between ON link (downstream_id, upstream_id, state, position) WHERE until IS NULL;
-CREATE UNIQUE INDEX uq_tag_in_force ON tag (op_id, name) WHERE until IS NULL;
+CREATE INDEX ix_link_history ON link (downstream_id, upstream_id, position);
+CREATE UNIQUE INDEX uq_link_in_force ON link (upstream_version_id, downstream_id, coalesce(downstream_version_id, 0)) WHERE until IS NULL;
+CREATE INDEX ix_link_minor ON link (downstream_id, upstream_id, coalesce(downstream_version_id, 0), upstream_major, upstream_minor, position) WHERE until IS NULL;
 CREATE INDEX ix_tag_op_id_position ON tag (op_id, position);
+CREATE UNIQUE INDEX uq_tag_in_force ON tag (op_id, name) WHERE until IS NULL;
 CREATE INDEX ix_tag_version ON tag (version_id) WHERE until IS NULL;
 CREATE UNIQUE INDEX uq_yank_in_force ON yank (version_id) WHERE until IS NULL;
-CREATE UNIQUE INDEX uq_removal_in_force ON removal (op_id, coalesce(version_id, 0)) WHERE until IS NULL;
 CREATE INDEX ix_removal_op_id_position ON removal (op_id, position);
+CREATE UNIQUE INDEX uq_removal_in_force ON removal (op_id, coalesce(version_id, 0)) WHERE until IS NULL;
 CREATE INDEX ix_pipeline_op_op_id ON pipeline_op (op_id);
 CREATE INDEX ix_pipeline_edge_upstream_id ON pipeline_edge (upstream_id);
 CREATE INDEX ix_run_version_version_id_run_position ON run_version (version_id, run_position);
