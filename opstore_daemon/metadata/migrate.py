@@ -59,11 +59,27 @@ class Migrate:
             return set(inspect(connection).get_table_names())
 
     def check(self) -> str | None:
-        """Return the database's revision, as `current` does; raise SchemaTooNew if this release does not know it."""
+        """Return the database's revision, as `current` does; raise SchemaTooNew if this release can't use it.
+
+        A revision that this release does not know is one of a later release. A daemon that is one of several may use
+        the database all the same, unless the later one says that it may not (`oldest_schema`): so daemons of two
+        releases run on one database while they are replaced one after the other.
+        """
         current = self.current()
-        if self._is_unknown(current):
+        if self._is_unknown(current) and not self._may_use():
             raise schema_too_new(current, self.release_needed(current))
         return current
+
+    def _may_use(self) -> bool:
+        """Return whether the later release of the schema lets daemons of this one go on."""
+        if not self._database.is_shared:
+            return False
+        try:
+            with self._database.read() as connection:
+                oldest_schema = connection.execute(select(Counter.oldest_schema)).scalar_one_or_none()
+        except errors.DatabaseFailed:  # a later release may have another table there
+            return False
+        return isinstance(oldest_schema, str) and oldest_schema <= self.head()
 
     def release_needed(self, revision: str | None) -> str | None:
         """Return the later release that reads a database of this revision; None if this one does, or none is known."""
@@ -85,7 +101,7 @@ class Migrate:
         """
         self._database.create()
         current = self.check()
-        if current == self.head():
+        if current == self.head() or self._is_unknown(current):
             self._database.checkpoint()
             return None
         backup = self._database.back_up(f".before-{self.head()}-at-{current}") if current else None
@@ -96,7 +112,7 @@ class Migrate:
                 if revision is None:
                     _create(connection, self._database.tables(), self.head(), store_id)
                     also(connection)
-                elif revision != self.head():
+                elif revision != self.head() and not self._is_unknown(revision):
                     _migrate(connection, store_id)
         except errors.StorageFull:
             if backup is not None:
