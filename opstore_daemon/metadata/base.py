@@ -5,7 +5,7 @@ of the store is checked once, in a transaction during which nobody else writes.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.engine import URL
 
+from opstore_daemon.metadata.checks import Check
 from opstore_daemon.metadata.tables import Base
+from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -36,6 +38,8 @@ class BaseDatabase:
     """Whether it ends with this process."""
     is_shared = False
     """Whether other daemons may use it at the same time: what this process remembers of it may have changed."""
+    advice: str
+    """What to do if it is damaged."""
 
     def __init__(self) -> None:
         self._own = threading.local()
@@ -133,6 +137,16 @@ class BaseDatabase:
         raise NotImplementedError
 
     def _read_between_writes(self) -> AbstractContextManager[Connection]:
+        raise NotImplementedError
+
+    # --- what is wrong with it --------------------------------------------------------------------------------------
+
+    def checks(self) -> Sequence[Check]:
+        """Return the checks of the database itself, for `read_for_long`."""
+        raise NotImplementedError
+
+    def is_damage(self, error: errors.OpStoreError) -> bool:
+        """Return whether an error that it raised reports content that can't be right."""
         raise NotImplementedError
 
     # --- its schema ---------------------------------------------------------------------------------------------------

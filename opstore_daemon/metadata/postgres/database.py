@@ -1,14 +1,20 @@
 """A PostgreSQL database as a whole: what its server must be, its size, and its schema."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
 
+from opstore_daemon.metadata.checks import Check
 from opstore_daemon.metadata.database import Database
+from opstore_daemon.metadata.postgres.checks import checks
 from opstore_daemon.metadata.postgres.connections import Connections
+from opstore_daemon.metadata.postgres.failures import is_damage
 from opstore_daemon.metadata.postgres.schema import tables
 from opstore_daemon.metadata.url import invalid
+from opstore_daemon.protocol import errors
 
 log = logging.getLogger("opstore.postgres")
 
@@ -24,6 +30,16 @@ class PostgresDatabase(Connections, Database):
     """The database at `url`, postgresql+psycopg://USER@HOST/DATABASE."""
 
     is_shared = True
+    advice = "stop the daemons, then restore a backup of the database, as pg_restore does; see Operations"
+
+    def checks(self) -> Sequence[Check]:
+        """Return the checks of the database itself."""
+        return checks(self.name)
+
+    def is_damage(self, error: errors.OpStoreError) -> bool:
+        """Return whether an error reports content that can't be right."""
+        cause = error.__cause__
+        return is_damage(cause.orig if isinstance(cause, DBAPIError) else cause)
 
     def acquire(self, home: str | None = None) -> None:
         """Check that the server can be the database of a store; any number of daemons may use it.

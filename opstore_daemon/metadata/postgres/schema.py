@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, String, Text
 
-from opstore_daemon.metadata.tables import Base
+from opstore_daemon.metadata.tables import Base, Counter
 
 _NOT_NEEDED = {"ck_yank_yanked"}
 
@@ -25,6 +25,8 @@ def tables() -> MetaData:
         for column in copy.columns:
             if isinstance(column.type, String):
                 column.type = as_bytes(column.type)
+        if table.name == Counter.__tablename__:
+            copy.columns["id"].autoincrement = False  # its one row has a number that is given
         for constraint in [each for each in copy.constraints if each.name in _NOT_NEEDED]:
             copy.constraints.discard(constraint)
         for index in copy.indexes:

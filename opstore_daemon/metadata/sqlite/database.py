@@ -1,21 +1,38 @@
 """An SQLite database as a whole: its connections, its files and its reserve of disk space."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
+from opstore_daemon.metadata.checks import Check
 from opstore_daemon.metadata.database import Database
 from opstore_daemon.metadata.sqlite.backup import back_up
+from opstore_daemon.metadata.sqlite.checks import checks
 from opstore_daemon.metadata.sqlite.connections import Connections
 from opstore_daemon.metadata.sqlite.database_match import keeping_wal
+from opstore_daemon.metadata.sqlite.failures import is_damage
+from opstore_daemon.protocol import errors
 
 T = TypeVar("T")
 
 
 class SqliteDatabase(Connections, Database):
     """The database at `url`, sqlite:///PATH or sqlite:///:memory:."""
+
+    advice = "opstore stop, copy the whole folder, then opstore restore a backup; see Recovery in the documentation"
+
+    def checks(self) -> Sequence[Check]:
+        """Return the checks of the database itself."""
+        return checks("the database" if self.path is None else self.name)
+
+    def is_damage(self, error: errors.OpStoreError) -> bool:
+        """Return whether an error reports content that can't be right."""
+        cause = error.__cause__
+        return is_damage(cause.orig if isinstance(cause, DBAPIError) else cause)
 
     def acquire(self, home: str | None = None) -> None:
         """Become the one daemon of the database until `close` (DatabaseFile.acquire); one in memory has no other.

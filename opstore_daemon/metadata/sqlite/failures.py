@@ -57,6 +57,11 @@ def to_opstore_error(
     return otherwise(reason=reason)
 
 
+def is_damage(failure: BaseException | None) -> bool:
+    """Return whether it is SQLite's word for content that can't be right."""
+    return (getattr(failure, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGE
+
+
 def probe(database: Path) -> OSError | None:
     """Return the error of a write beside the database, None if the system accepts it. Nothing of it stays."""
     return _write(database) or _limit(database)

@@ -18,7 +18,7 @@ from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog.damage import Mark
 from opstore_daemon.store.maintenance import repair
-from opstore_daemon.store.maintenance.pages import BACKUP, Page, Problem, Steps
+from opstore_daemon.store.maintenance.pages import Page, Problem, Steps
 
 BLOBS = 500  # that one page looks at
 BYTES = 64 * 1024 * 1024  # after which a page ends: a larger blob is a page of its own
@@ -50,7 +50,7 @@ def check_blobs(page: Page, begin: str) -> Steps:
             repair.report_healed(page, blob.digest, blob.mark)
         if blob.size != blob.other_size:
             observed = f"its versions have the sizes {blob.size} and {blob.other_size}"
-            page.add("row", blob.digest, observed, BACKUP)
+            page.add("row", blob.digest, observed, page.database.advice)
         page.blobs += 1
         if page.bytes_read >= limit:
             return blob.digest

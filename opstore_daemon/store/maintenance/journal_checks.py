@@ -9,7 +9,7 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Counter, Journal, Link, Op, Tag, Version, aliased
 from opstore_daemon.protocol.records.fsck import FindingKind
 from opstore_daemon.store import journal
-from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
+from opstore_daemon.store.maintenance.pages import Page, Steps
 
 ENTRIES = 5000  # positions that one page looks at
 
@@ -24,11 +24,13 @@ def check_journal(page: Page, begin: str) -> Steps:
     with page.database.read() as connection:
         last = journal.last(connection)
         for found in _positions(connection, first, min(end, last + 1)):
-            page.add(*found, BACKUP)
+            page.add(*found, page.database.advice)
         if end > last:
             _check_counter(page, connection, last)
             for position in connection.execute(_beyond(last)).scalars():
-                page.add("journal", f"position {position}", f"the journal's last position is {last}", BACKUP)
+                page.add(
+                    "journal", f"position {position}", f"the journal's last position is {last}", page.database.advice
+                )
         for query, kind, observed, advice in _CONTRADICTIONS:
             for position, name in query(first=first, end=end).run(connection).all():
                 page.add(kind, f"position {position}, {name}", observed, advice)
@@ -41,7 +43,7 @@ def _check_counter(page: Page, connection: Connection, last: int) -> None:
     counted = connection.execute(select(Counter.at)).scalar_one()
     if at is not None and counted != at:
         observed = f"the counter of the journal has the time {_shown(counted)}, and the entry {_shown(at)}"
-        page.add("journal", f"position {last}", observed, BACKUP)
+        page.add("journal", f"position {last}", observed, page.database.advice)
 
 
 def _shown(at: int) -> str:

@@ -136,9 +136,6 @@ class Page:
         return tuple(self.findings)
 
 
-BACKUP = "opstore stop, copy the whole folder, then opstore restore a backup; see Recovery in the documentation"
-
-
 def versions_of(connection: Connection, digest: str) -> tuple[tuple[OpVersion, ...], int]:
     """Return the versions with the digest that are not removed, the newest first, and how many there are."""
     rows = _versions(MAX_VERSIONS, digest=digest).run(connection).all()

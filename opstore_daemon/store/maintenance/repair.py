@@ -16,7 +16,7 @@ from opstore_daemon.protocol.records.fsck import FindingKind
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog.damage import Mark
 from opstore_daemon.store.maintenance.advice import advice_for
-from opstore_daemon.store.maintenance.pages import BACKUP, Page, Problem, versions_of
+from opstore_daemon.store.maintenance.pages import Page, Problem, versions_of
 
 # Bytes that can't be read now may be intact: they stay, and their blob is not marked.
 REPAIRED: frozenset[FindingKind] = frozenset({"missing", "obstructed", "size", "damaged"})
@@ -63,7 +63,7 @@ def report(page: Page, digest: Digest, problem: Problem, mark: Mark | None) -> N
         observed = f"{observed}{earlier}, as was found {_date(mark)}"
     with page.database.read() as connection:
         versions, count = versions_of(connection, digest)
-        advice = BACKUP if problem.kind == "row" else advice_for(connection, digest, problem.kind)
+        advice = page.database.advice if problem.kind == "row" else advice_for(connection, digest, problem.kind)
     if not count:
         return  # removed meanwhile
     page.add_finding(

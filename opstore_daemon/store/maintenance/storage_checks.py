@@ -6,7 +6,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.examination import Irregularity
 from opstore_daemon.store import journal
-from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
+from opstore_daemon.store.maintenance.pages import Page, Steps
 from opstore_daemon.store.maintenance.references import unreferenced
 
 ENTRIES = 1000  # of the storage, after which a page ends
@@ -84,7 +84,7 @@ def _check_identity(page: Page) -> None:
     try:
         of_saver, position = saver.store_id(), saver.position()  # before that of the database, which grows
     except (errors.Unavailable, errors.IntegrityFailure) as error:
-        page.add("identity", saver.place(), error.text, error.advice or BACKUP)
+        page.add("identity", saver.place(), error.text, error.advice or page.database.advice)
         return
     of_database = page.database.store_id()
     if of_saver is not None and of_saver != of_database:
@@ -94,4 +94,4 @@ def _check_identity(page: Page) -> None:
         last = journal.last(connection)
     if position > last:
         observed = f"it has the blobs up to position {position}, and the database ends at {last}"
-        page.add("identity", saver.place(), observed, BACKUP)
+        page.add("identity", saver.place(), observed, page.database.advice)

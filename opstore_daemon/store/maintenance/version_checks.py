@@ -11,7 +11,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store.maintenance.journal_checks import gaps
-from opstore_daemon.store.maintenance.pages import BACKUP, Page, Steps
+from opstore_daemon.store.maintenance.pages import Page, Steps
 
 VERSIONS = 1000  # that one page looks at
 OPS = 200
@@ -44,9 +44,9 @@ def _check_ops(page: Page, connection: Connection, op_id: int, after: int) -> st
 def _check_sequences(page: Page, op: str, there: set[int], begin: int, end: int, last: int) -> None:
     for low, high in gaps(there, begin + 1, end + 1):
         what = f"{op}, sequence {low}" if low == high else f"{op}, sequences {low} to {high}"
-        page.add("sequence", what, "no version has it", BACKUP)
+        page.add("sequence", what, "no version has it", page.database.advice)
     if end > last:
-        page.add("sequence", f"{op}, sequence {end}", f"the op has counted {last} versions", BACKUP)
+        page.add("sequence", f"{op}, sequence {end}", f"the op has counted {last} versions", page.database.advice)
 
 
 def _check_rows(page: Page, op: str, rows: Any) -> None:
@@ -56,15 +56,15 @@ def _check_rows(page: Page, op: str, rows: Any) -> None:
         for number, is_wrong in (("major", row.other_major), ("minor", row.other_minor)):
             if is_wrong:
                 observed = f"its {number} number and its {number} subversion do not belong together"
-                page.add("number", what, observed, BACKUP)
+                page.add("number", what, observed, page.database.advice)
         if before is not None and row.position <= before:
-            page.add("row", what, "its position is before that of the version before it", BACKUP)
+            page.add("row", what, "its position is before that of the version before it", page.database.advice)
         if row.stored_position is not None and row.stored_position < row.position:
-            page.add("row", what, "its bytes were stored before it was registered", BACKUP)
+            page.add("row", what, "its bytes were stored before it was registered", page.database.advice)
         if row.kind != "version":
-            page.add("row", what, f"its entry of the journal is a {row.kind}", BACKUP)
+            page.add("row", what, f"its entry of the journal is a {row.kind}", page.database.advice)
         if not _is_digest(row.digest):
-            page.add("row", what, f"{str(row.digest)[:80]!r} is not a digest", BACKUP)
+            page.add("row", what, f"{str(row.digest)[:80]!r} is not a digest", page.database.advice)
         before = row.position
 
 

@@ -13,9 +13,9 @@ from opstore_daemon.protocol.records import FsckPage, FsckReport
 from opstore_daemon.protocol.records.fsck import FsckCheck
 from opstore_daemon.protocol.subsets import Subset
 from opstore_daemon.store.maintenance.blob_checks import check_blobs
-from opstore_daemon.store.maintenance.database_checks import check_database, is_damage
+from opstore_daemon.store.maintenance.database_checks import check_database
 from opstore_daemon.store.maintenance.journal_checks import check_journal
-from opstore_daemon.store.maintenance.pages import BACKUP, FsckOptions, Page, Steps
+from opstore_daemon.store.maintenance.pages import FsckOptions, Page, Steps
 from opstore_daemon.store.maintenance.storage_checks import check_storage
 from opstore_daemon.store.maintenance.version_checks import check_versions
 from opstore_daemon.store.operations.ingest import IngestOperations
@@ -86,8 +86,8 @@ class PageSteps:
 
     def _add_failure(self, error: errors.OpStoreError) -> None:
         """Add the finding that a check can't go on. The others may: each says more about what is damaged."""
-        if is_damage(error):
-            self._page.add("database", f"the check of the {self._check}", error.text, BACKUP)
+        if self._page.database.is_damage(error):
+            self._page.add("database", f"the check of the {self._check}", error.text, self._page.database.advice)
         else:
             self._page.add("unreadable", f"the check of the {self._check}", error.text, error.advice or "opstore logs")
 

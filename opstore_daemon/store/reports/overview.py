@@ -220,13 +220,13 @@ def _pipelines_of(time_filter: TimeFilter, limit: int, *, op_id: int) -> Executa
 def _ops_like(time_filter: TimeFilter, *, part: str, text: str) -> Executable:
     in_force = and_(Description.op_id == Op.id, time_filter.in_force(Description))
     query = select(Op.name, Description.text).outerjoin(Description, in_force).where(time_filter.exists(Op))
-    query = query.where(or_(Op.name.like(part, escape="\\"), Description.text.like(text, escape="\\")))
+    query = query.where(or_(Op.name.ilike(part, escape="\\"), Description.text.ilike(text, escape="\\")))
     return query.order_by(Op.name).limit(MAX_RESULTS)
 
 
 @prepared
 def _pipelines_like(time_filter: TimeFilter, *, part: str) -> Executable:
-    query = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), time_filter.in_force(Pipeline))
+    query = select(Pipeline.name).where(Pipeline.name.ilike(part, escape="\\"), time_filter.in_force(Pipeline))
     return query.order_by(Pipeline.name).limit(MAX_RESULTS)
 
 
@@ -235,7 +235,7 @@ def _tags_like(time_filter: TimeFilter, *, part: str) -> Executable:
     numbers = (Version.major_number, Version.minor_number, Version.patch_number)
     query = select(Op.name, Tag.name, *numbers).join(Op, Op.id == Tag.op_id)
     query = query.join(Version, Version.id == Tag.version_id)
-    query = query.where(Tag.name.like(part, escape="\\"), time_filter.in_force(Tag))
+    query = query.where(Tag.name.ilike(part, escape="\\"), time_filter.in_force(Tag))
     return query.order_by(Op.name, Tag.name).limit(MAX_RESULTS)
 
 
@@ -251,7 +251,7 @@ def _messages_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Execu
     last = newest.scalar_subquery()  # ids grow with positions
     message = version_rows.current_message(time_filter)
     query = select(Op.name, null(), message, *_NUMBER).join(Op, Op.id == Version.op_id)
-    query = query.where(Version.id > last - scanned, Version.id <= last, message.like(part, escape="\\"))
+    query = query.where(Version.id > last - scanned, Version.id <= last, message.ilike(part, escape="\\"))
     return query.where(time_filter.not_removed()).order_by(Version.id.desc()).limit(MAX_RESULTS)
 
 
@@ -263,7 +263,7 @@ def _labels_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Executa
     oldest = select(func.min(newest.limit(scanned).subquery().c.position)).scalar_subquery()
     query = select(Op.name, Label.key, Label.value, *_NUMBER).join(Version, Version.id == Label.version_id)
     query = query.join(Op, Op.id == Version.op_id).where(Label.position >= oldest, time_filter.in_force(Label))
-    query = query.where(or_(Label.key.like(part, escape="\\"), Label.value.like(part, escape="\\")))
+    query = query.where(or_(Label.key.ilike(part, escape="\\"), Label.value.ilike(part, escape="\\")))
     query = query.where(time_filter.not_removed())
     return query.order_by(Label.position.desc(), Label.key).limit(MAX_RESULTS)
 

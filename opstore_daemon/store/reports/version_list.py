@@ -162,11 +162,11 @@ def _matches(time_filter: TimeFilter, op_id: int, pattern: str) -> ColumnElement
     number = cast(_NUMBER[0], String) + "." + cast(_NUMBER[1], String) + "." + cast(_NUMBER[2], String)
     # Not correlated: no index has the past tags of a version.
     tagged = select(Tag.version_id).where(Tag.op_id == op_id, time_filter.in_force(Tag), Tag.version_id.is_not(None))
-    tagged = tagged.where(Tag.name.like(pattern, escape="\\"))
-    of_label = or_(Label.key.like(pattern, escape="\\"), Label.value.like(pattern, escape="\\"))
+    tagged = tagged.where(Tag.name.ilike(pattern, escape="\\"))
+    of_label = or_(Label.key.ilike(pattern, escape="\\"), Label.value.ilike(pattern, escape="\\"))
     label = exists().where(Label.version_id == Version.id, time_filter.in_force(Label), of_label)
-    message = version_rows.current_message(time_filter).like(pattern, escape="\\")
-    return or_(number.like(pattern, escape="\\"), message, Version.id.in_(tagged), label.correlate(Version))
+    message = version_rows.current_message(time_filter).ilike(pattern, escape="\\")
+    return or_(number.ilike(pattern, escape="\\"), message, Version.id.in_(tagged), label.correlate(Version))
 
 
 def _order(time_filter: TimeFilter, sort: str) -> list[ColumnElement[Any]]:

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata.sqlite.database import SqliteDatabase
 from opstore_daemon.metadata.tables import DamagedBlob, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.store.maintenance.pages import BACKUP
 from opstore_daemon.store.operations.ingest import LOCAL
 from opstore_daemon.store.reports.folder import folder_listing
 from tests.daemon.page.stores import folder_bytes
@@ -72,7 +72,7 @@ def test_intact_bytes_stay_where_they_are_if_their_size_in_the_database_is_wrong
     with server.db.write() as connection:
         connection.execute(update(Version).values(size=recorded))
     (finding,) = server.store.fsck(read_data=read_data, repair=True)
-    assert (finding.kind, finding.marked, finding.advice) == ("row", False, BACKUP)
+    assert (finding.kind, finding.marked, finding.advice) == ("row", False, SqliteDatabase.advice)
     assert "its bytes are intact" in finding.observed
     assert blob_path(tmp_path / "blobs", DIGEST).read_bytes() == DATA
     assert marks(server) == 0
