@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.system.arguments import hide_passwords
 
 if TYPE_CHECKING:
     from opstore_daemon.daemon import CurrentSchema, UpgradedSchema
@@ -114,7 +115,13 @@ def restore(folder: Path, db: str | None, saver: str | None, clone: bool, partia
 
 
 @main.command()
-@click.option("--to-db", metavar="URL", help="Database that the store moves to.", show_default="where it is")
+@click.option(
+    "--to-db",
+    metavar="URL",
+    envvar="OPSTORE_TO_DB",
+    help="Database that the store moves to.",
+    show_default="where it is",
+)
 @click.option("--to-saver", metavar="URL", help="Where the bytes move to.", show_default="where they are")
 @click.option("--db", help="Database URL of the store.", show_default="opstore.db in OPSTORE_HOME")
 @click.option("--saver", help="Where the bytes of the store are.", show_default="blobs in OPSTORE_HOME")
@@ -222,4 +229,5 @@ def _flush() -> None:
 
 
 if __name__ == "__main__":
+    hide_passwords({"--db": "OPSTORE_DB", "--to-db": "OPSTORE_TO_DB"})
     run()

@@ -85,6 +85,7 @@ class Config:
 
 def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = None) -> Config:
     """Return the settings; `db` and `saver` are the URLs given as options. Raises InvalidSetting and UntrustedHome."""
+    db = db or environ.get("OPSTORE_DB") or None
     home = Path(environ.get("OPSTORE_HOME") or user_data_path("opstore", appauthor=False)).expanduser().absolute()
     check_home(home, environ)
     if db is None and "?" in str(home):

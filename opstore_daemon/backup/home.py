@@ -16,6 +16,7 @@ from opstore_daemon.backup import database_copy, files
 from opstore_daemon.config import Config
 from opstore_daemon.home import locked
 from opstore_daemon.metadata.sqlite.connections import path_of
+from opstore_daemon.metadata.url import server_of
 from opstore_daemon.protocol import errors, restore_marker
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.system.lock_file import Busy, LockFile, holder
@@ -28,6 +29,10 @@ class RestoredHome:
 
     def __init__(self, config: Config) -> None:
         """Find the places; raise BackupRefused for a database or blobs in memory."""
+        server = server_of(config.db_url)
+        if server is not None:
+            advice = "restore into files, without --db; then opstore migrate moves the store there"
+            raise errors.BackupRefused(reason=f"a backup can't be restored into {server}", advice=advice)
         database, folder = path_of(config.db_url), config.saver_folder
         if database is None or folder is None:
             reason = "a backup can't be restored into memory: give a --db and a --saver that are on a disk"

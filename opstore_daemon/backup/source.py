@@ -16,12 +16,14 @@ from opstore_daemon.backup.database_copy import Facts
 from opstore_daemon.config import Config
 from opstore_daemon.metadata.sqlite.connections import path_of
 from opstore_daemon.metadata.sqlite.database_file import DatabaseFile
+from opstore_daemon.metadata.url import server_of
 from opstore_daemon.protocol import errors, restore_marker, runtime_file
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.rules.store_binding import DatabaseState, SaverState, decide
 from opstore_daemon.savers import BaseSaver, MemorySaver
 from opstore_daemon.system.lock_file import is_locked
 
+ELSEWHERE = "back it up with pg_dump or its server's own tools, and the bytes as operations.md says"
 EXAMINED = 100  # stored versions, in search of one whose bytes the saver has
 
 
@@ -31,6 +33,9 @@ class Source:
     def __init__(self, config: Config) -> None:
         """Find the files; raise BackupRefused, StoreNotFound, RestoreUnfinished, and errors of the database."""
         restore_marker.check(config.home)
+        server = server_of(config.db_url)
+        if server is not None:
+            raise errors.BackupRefused(reason=f"the database is in a server, {server}", advice=ELSEWHERE)
         database = path_of(config.db_url)
         if database is None:
             _refuse("the database is in memory: nothing of it outlives the daemon")

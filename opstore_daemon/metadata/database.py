@@ -6,14 +6,13 @@ from typing import Any
 from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.metadata.identity import id_of
 from opstore_daemon.metadata.migrate import Migrate
-from opstore_daemon.metadata.url import invalid, parse
+from opstore_daemon.metadata.url import SERVERS, invalid, parse
 
 # By name, as SQLAlchemy finds its dialects: the driver of a database is imported only if a URL asks for it.
 _POSTGRES = ("opstore_daemon.metadata.postgres.database", "PostgresDatabase")
 _IMPLEMENTATIONS = {
     "sqlite": ("opstore_daemon.metadata.sqlite.database", "SqliteDatabase"),
-    "postgresql": _POSTGRES,
-    "postgres": _POSTGRES,  # libpq takes both
+    **dict.fromkeys(SERVERS, _POSTGRES),
 }
 
 

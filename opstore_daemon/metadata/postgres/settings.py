@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from opstore_daemon.metadata.url import invalid, parse
+from opstore_daemon.metadata.url import SERVERS, invalid, name_of, parse
 from opstore_daemon.protocol._version import __version__
 
 DRIVER = "postgresql+psycopg"
@@ -40,7 +40,7 @@ class Settings:
     def parse(cls, text: str) -> "Settings":
         """Return the settings of a URL; raise InvalidSetting."""
         url = parse(text)
-        if url.drivername not in ("postgres", "postgresql", DRIVER):
+        if url.drivername not in (*SERVERS, DRIVER):
             raise invalid(f"{url.drivername} is not supported: use {DRIVER}://USER@HOST/DATABASE")
         query = dict(url.query)
         # As text, the URL shows its options, but neither its password nor what goes to the driver apart from it.
@@ -56,7 +56,7 @@ class Settings:
             "client_encoding": "utf8",
             "prepare_threshold": threshold,
         }
-        return cls(url.set(drivername=DRIVER, query=query), _name(url), connect, pool_size)
+        return cls(url.set(drivername=DRIVER, query=query), name_of(url), connect, pool_size)
 
 
 def _one(name: str, value: object) -> str:
@@ -71,13 +71,3 @@ def _number(name: str, value: object, *, least: int) -> int:
         more = " or none" if name == "prepare_threshold" else ""
         raise invalid(f"the option {name} is a whole number from {least} on{more}")
     return int(text)
-
-
-def _name(url: URL) -> str:
-    host = url.host or ""
-    if ":" in host:
-        host = f"[{host}]"
-    port = f":{url.port}" if url.port else ""
-    shown = f"postgresql://{host}{port}/{url.database or ''}"
-    service = url.query.get("service")
-    return f"{shown}?service={service}" if isinstance(service, str) else shown

@@ -205,7 +205,7 @@ def _parse(url: str) -> URL:
     if parsed.get_backend_name() != "sqlite":
         raise invalid(f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH")
     if parsed.query or parsed.host or parsed.username:
-        raise invalid(f"{url!r} is not sqlite:///PATH: options and hosts are not supported")
+        raise invalid(f"{str(parsed)!r} is not sqlite:///PATH: options and hosts are not supported")
     if parsed.database and parsed.database != ":memory:":
         # One name for one file: the WAL and the lock lie beside the file itself, whatever links and folders lead to it.
         parsed = parsed.set(database=os.path.realpath(parsed.database))
