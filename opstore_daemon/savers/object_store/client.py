@@ -251,7 +251,7 @@ class Bucket:
             return Missing(operation)
         if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
             return Taken(operation)
-        if code in ("NoSuchUpload", "InvalidPart", "InvalidPartOrder"):
+        if code in ("NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"):
             return UploadGone(operation)
         return self.error(error, operation)
 

@@ -74,10 +74,13 @@ class ObjectDraft(Draft):
         self._offset = end
 
     def _fill(self, piece: memoryview) -> None:
-        """Add at most READ_SIZE bytes, for which `is_ready` has taken memory; send the part if it is full."""
+        """Add at most READ_SIZE bytes, for which `is_ready` has taken memory; if they are too many for a part, send it.
+
+        One that is full stays until more bytes come: it may be all of the upload.
+        """
         room = max(0, self._part_size() - len(self._buffer))
         self._buffer += piece[:room]
-        if len(piece) >= room:
+        if len(piece) > room:
             self._send_part()
             self._buffer += piece[room:]
 
