@@ -11,7 +11,7 @@ from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.store import Store
+from opstore_daemon.store import Store, journal
 from opstore_daemon.store.object_records import DatabaseObjectRecords
 from opstore_daemon.store.opening import open_together
 from opstore_daemon.web.app import build
@@ -60,7 +60,8 @@ class OpStoreServer:
                 if self.db.is_in_memory:
                     reason = f"it is in memory, and only the database knows what the objects in {saver.place()} are"
                     raise errors.InvalidSetting(setting="--db", reason=reason)
-                saver.attach(DatabaseObjectRecords(self.db))
+                now = [lambda: journal.to_microseconds(clock())] if clock else []
+                saver.attach(DatabaseObjectRecords(self.db, *now))
             opened = open_together(self.db, self.migrate, saver)
             self.backup = opened.backup
             self.store = Store(self.db, saver, *([clock] if clock else []), owns_blobs=opened.owns_blobs)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -37,6 +38,10 @@ UNSUPPORTED = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest"}
 
 class Missing(Exception):
     """The object does not exist."""
+
+
+class Ended(Exception):
+    """The object has no byte at that position."""
 
 
 class Taken(Exception):
@@ -134,7 +139,7 @@ class Bucket:
             return str(found["ETag"])
 
     def get(self, name: str, start: int = 0, stop: int | None = None, etag: str | None = None) -> "Body":
-        """Open the object from the byte `start` on; raise Missing, and Taken if it has another etag."""
+        """Open the object from the byte `start` on; raise Missing, Ended, and Taken if it has another etag."""
         ranged = {} if start == 0 and stop is None else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
         condition = {} if etag is None else {"IfMatch": etag}
         with self._translated("GetObject"):
@@ -249,6 +254,8 @@ class Bucket:
         code = failures.code_of(error)
         if code in MISSING:
             return Missing(operation)
+        if code in ("InvalidRange", "416"):
+            return Ended(operation)
         if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
             return Taken(operation)
         if code in ("NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"):
@@ -285,6 +292,7 @@ def _loader() -> Loader:
 
 def _session() -> Session:
     """Return a new session, with the settings of now; it shares the description of the requests, which is large."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # below, it logs each start, and at DEBUG signatures
     session = Session()
     session.register_component("data_loader", _loader())
     return session

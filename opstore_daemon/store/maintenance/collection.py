@@ -20,6 +20,7 @@ from opstore_daemon.store.places import IsCancelled
 PAGE = 500  # blobs that are looked up at once, without a lock
 BATCH = 32  # blobs that are looked at again and moved under the write lock
 TRASH_RETENTION = 7 * 24 * 3600  # seconds
+LEFTOVER_RETENTION = 24 * 3600
 QUARANTINE_RETENTION = 30 * 24 * 3600
 MAX_PROBLEMS = 10  # after which a step ends
 _LATEST = 253_402_300_799  # the end of the year 9999, in seconds since the epoch
@@ -121,6 +122,10 @@ class RunningCollection:
                 self._uploads.discard_bytes(upload)
             self._drafts.add(size)
             yield
+        before = self._collectable.now() / 1e6 - LEFTOVER_RETENTION
+        for size in self._saver.discard_leftovers(before, dry_run=self._dry_run):
+            self._drafts.add(size)
+            yield
 
     # --- blobs --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +203,8 @@ class RunningCollection:
     def _is_intact(self, each: Trashed) -> Generator[None, None, bool]:
         """Read the blob with the digest of what is in the trash; return whether it is there and intact."""
         try:
-            reader = BlobReader(self._saver, each.digest, each.size)
+            # Not the size of what is in the trash: that may be several objects, or damaged.
+            reader = BlobReader(self._saver, each.digest, self._saver.size(each.digest))
             try:
                 for _ in reader:
                     yield None
