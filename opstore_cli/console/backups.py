@@ -89,7 +89,8 @@ class _Progress:
         if line.step != self._step:
             self._stack.close()
             self._step = line.step
-            self._stack.enter_context(self._out.progress(line.step))
+            unit = "" if line.unit == "bytes" else line.unit
+            self._stack.enter_context(self._out.progress(line.step, unit=unit))
         self._out.moved(line.done, line.total)
 
 

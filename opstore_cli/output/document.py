@@ -140,23 +140,25 @@ class Output:
                 self._stderr(escape_controls(line))
 
     @contextmanager
-    def progress(self, title: str, parts: Parts | None = None) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
+    def progress(
+        self, title: str, parts: Parts | None = None, unit: str = ""
+    ) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
         """Show the progress of transfers until the block ends: of one, which calls `moved`, or of several `parts`.
 
         A part is a name and the total bytes, None if unknown. A terminal gets bars once bytes have been moving for
-        half a second; anything else gets a line every few seconds.
+        half a second; anything else gets a line every few seconds. `unit` is what is counted; empty: bytes.
         """
-        display = self._display = self._new_display(escape_controls(title), escape_parts(parts))
+        display = self._display = self._new_display(escape_controls(title), escape_parts(parts), unit)
         try:
             yield display
         finally:
             self._display = NullDisplay()
             display.stop()
 
-    def _new_display(self, title: str, parts: Parts) -> "BarProgress | LogProgress | NullDisplay":
+    def _new_display(self, title: str, parts: Parts, unit: str) -> "BarProgress | LogProgress | NullDisplay":
         if self.json or self.quiet:
             return NullDisplay()
-        return new_display(title, parts, self._stderr, colored=self._colored(sys.stderr))
+        return new_display(title, parts, self._stderr, colored=self._colored(sys.stderr), unit=unit)
 
     def retitle(self, title: str) -> None:
         """Change the title of the progress that is shown."""

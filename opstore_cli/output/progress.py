@@ -31,11 +31,15 @@ def new_display(
     *,
     colored: bool,
     screen: "Screen | None" = None,
+    unit: str = "",
 ) -> "BarProgress | LogProgress":
-    """Return bars if stderr is a terminal that can draw them, else lines for `write`."""
+    """Return bars if stderr is a terminal that can draw them, else lines for `write`.
+
+    `unit` is the word for what is counted, such as `rows`; empty: bytes.
+    """
     if is_terminal(sys.stderr) and not is_dumb():
-        return BarProgress(title, parts, colored=colored, screen=screen)
-    return LogProgress(title, parts, write)
+        return BarProgress(title, parts, colored=colored, screen=screen, unit=unit)
+    return LogProgress(title, parts, write, unit=unit)
 
 
 def escape_parts(parts: "Parts | None") -> "Parts":
@@ -86,6 +90,11 @@ def describe(done: int, total: int | None, rate: float) -> str:
         if total is not None:
             words.append(f"{format_duration((total - done) / rate)} left")
     return ", ".join(words)
+
+
+def amount(done: int, total: int | None, unit: str) -> str:
+    """Return how many are done, such as `3,000 of 12,000 rows`."""
+    return f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
 
 
 def _of(done: int, total: int) -> str:
@@ -176,9 +185,11 @@ class LogProgress(Transfers):
         parts: Sequence[tuple[str, int | None]],
         write: Callable[[str], None],
         clock: Callable[[], float] = monotonic,
+        *,
+        unit: str = "",
     ) -> None:
         super().__init__(title, parts, clock)
-        self._write = write
+        self._write, self._unit = write, unit
         self._meter = RateMeter()
         self._written_at: float | None = None
 
@@ -188,7 +199,12 @@ class LogProgress(Transfers):
         if last is not None and now - last >= LOG_INTERVAL:
             self._written_at = now
             ended = f"{self.count_ended} done, " if len(self.transfers) > 1 else ""
-            self._write(f"{self.title}: {ended}{describe(self.done, self.total, self._meter.rate)}")
+            self._write(f"{self.title}: {ended}{self._described()}")
+
+    def _described(self) -> str:
+        if self._unit:
+            return amount(self.done, self.total, self._unit)
+        return describe(self.done, self.total, self._meter.rate)
 
     def stop(self) -> None:
         """Do nothing: the lines stay."""
@@ -205,9 +221,11 @@ class BarProgress(Transfers):
         colored: bool,
         clock: Callable[[], float] = monotonic,
         screen: "Screen | None" = None,
+        unit: str = "",
     ) -> None:
         """Draw on the screen that others draw on, too, or on one of its own."""
         super().__init__(title, parts, clock)
+        self._unit = unit
         self._screen = screen or Screen(colored=colored, clock=clock)
         self._bars: Progress | None = None
         self._sum: TaskID | None = None
@@ -251,7 +269,7 @@ class BarProgress(Transfers):
             if task is not None:
                 bars.remove_task(self._tasks.pop(number))
         elif task is None:
-            self._tasks[number] = bars.add_task(name, completed=transfer.done, total=transfer.total)
+            self._tasks[number] = bars.add_task(name, completed=transfer.done, total=transfer.total, unit=self._unit)
         else:
             bars.update(task, description=name, completed=transfer.done, total=transfer.total)
 
@@ -302,18 +320,32 @@ def _rich_progress(colored: bool, clock: Callable[[], float]) -> "Progress":
         DownloadColumn,
         Progress,
         ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
     from rich.table import Column
+    from rich.text import Text
+
+    class Amount(DownloadColumn):
+        def render(self, task: Task) -> Text:
+            unit = task.fields.get("unit")
+            if not unit:
+                return super().render(task)
+            total = None if task.total is None else int(task.total)
+            return Text(amount(int(task.completed), total, unit), style="progress.download")
+
+    class Speed(TransferSpeedColumn):
+        def render(self, task: Task) -> Text:
+            return Text("") if task.fields.get("unit") else super().render(task)
 
     console = Console(stderr=True, color_system="auto" if colored else None, markup=False, emoji=False)
     name = Column(no_wrap=True, overflow="ellipsis", min_width=8)
     columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False, table_column=name)]
     if console.width >= NARROW:
-        columns += [BarColumn(bar_width=console.width // 5), TransferSpeedColumn(Column(no_wrap=True))]
-    columns += [DownloadColumn(table_column=Column(no_wrap=True)), TimeRemainingColumn(compact=True)]
+        columns += [BarColumn(bar_width=console.width // 5), Speed(Column(no_wrap=True))]
+    columns += [Amount(table_column=Column(no_wrap=True)), TimeRemainingColumn(compact=True)]
     # stdout is not redirected: it is for data.
     return Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False, get_time=clock

@@ -90,11 +90,31 @@ class BlobCopy:
         return "copied"
 
     def _counted(self, blob: Wanted, step: "_SharedStep") -> Iterator[bytes]:
-        for piece in verified(pieces_in(self._source.saver, blob.digest.hex), blob.digest.hex, blob.size):
+        for piece in verified(self._pieces(blob), blob.digest.hex, blob.size):
             if self._ends.is_set():
                 raise errors.StorageFailed(reason=_ENDED)
             yield piece
             step.advance(len(piece))
+
+    def _pieces(self, blob: Wanted) -> Iterator[bytes]:
+        """Yield the bytes in the source; raise Damaged if the failure of a read is one of this blob."""
+        try:
+            yield from pieces_in(self._source.saver, blob.digest.hex)
+        except errors.StorageFailed as error:
+            problem = self._problem(blob)
+            if problem is None:
+                raise
+            raise Damaged(problem) from error
+
+    def _problem(self, blob: Wanted) -> str | None:
+        """Return in words why the blob in the source can't be read; None if nothing speaks against it."""
+        try:
+            found = self._source.saver.examine(blob.digest)
+        except errors.BlobNotFound:
+            return "is missing"
+        if found.problem is None and found.size != blob.size:
+            return f"has {count_of(found.size, 'byte')} instead of {blob.size}"
+        return None if found.problem is None else f"can't be read: {found.problem}"
 
     def is_there(self, blob: Wanted) -> bool:
         """Return whether the target has the blob with its size, without reading it."""

@@ -15,6 +15,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.passwords import without_passwords
 from opstore_daemon.savers import BaseSaver, MemorySaver
+from opstore_daemon.store.object_records import DatabaseObjectRecords
 from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
 _ANOTHER = "give another place"
@@ -46,11 +47,12 @@ class Places:
 
     def saver(self, database: Database) -> BaseSaver:
         """Return the saver, whose objects `database` records. A folder is created if it is missing."""
-        del database
         with self._named():
             saver = self.config.saver()
         if isinstance(saver, MemorySaver):
             refuse("bytes in memory can't be moved, nor moved to: nothing of them outlives the daemon")
+        if saver.needs_records:
+            saver.attach(DatabaseObjectRecords(database))
         return saver
 
     @contextmanager

@@ -87,7 +87,6 @@ class Target:
                 unfinished.write(connection, marker)
         if self.moves_blobs:
             if saver.store_id() is None:
-                _check_no_blobs(saver)
                 saver.claim(unfinished_id(store_id))
             for upload in list(saver.drafts()):  # of a migration that was interrupted: nobody else has used it
                 saver.discard(upload)
@@ -104,9 +103,7 @@ class Target:
         if self.moves_blobs:
             self.saver.claim(self.source.store_id)
         self.saver.record_position(position)
-        with self.database.read() as connection:
-            is_marked = unfinished.read(connection) is not None
-        if is_marked:
+        if self.moves_rows or self.saver.needs_records:
             with self.database.write_schema() as connection:
                 unfinished.drop(connection)
             self.database.schema_changed()
@@ -123,7 +120,6 @@ def opened(places: Places, source: Source, *, new_database: bool, new_saver: boo
         database = _database(places, source, stack, dry_run=dry_run) if new_database else source.database
         marker = _marker(database, places, source) if new_database else _partial_marker(database)
         saver: BaseSaver | None = source.saver
-        is_resumed = marker is not None
         if new_saver:
             if (folder := places.folder) is not None:
                 _check_folder(folder, source)
@@ -131,10 +127,14 @@ def opened(places: Places, source: Source, *, new_database: bool, new_saver: boo
         if saver is not None and new_saver:
             saver.acquire()
             stack.callback(saver.release)
-            is_resumed = _check_saver(saver, marker, source, in_place=not new_database) or is_resumed
+        if marker is not None and not new_database and (saver is None or not saver.needs_records):
+            marker = None  # of a migration to a bucket, with which this one has nothing to do
+        is_resumed = marker is not None
         if saver is not None and marker is not None and marker.saver != saver.place():
             reason = f"an unfinished migration to {database.name} puts its blobs to {marker.saver or 'another place'}"
             refuse(reason, f"finish it: {marker.command}")
+        if saver is not None and new_saver:
+            is_resumed = _check_saver(saver, marker, source, in_place=not new_database) or is_resumed
         yield Target(places, database, saver, source, is_resumed)
 
 
@@ -243,8 +243,7 @@ def _check_saver(saver: BaseSaver, marker: Marker | None, source: Source, *, in_
         raise errors.TargetNotEmpty(target=target, reason=f"it belongs to the store {found}")
     if saver.needs_records and in_place:
         _check_no_objects(source)
-    elif not saver.needs_records:
-        _check_no_blobs(saver)
+    _check_no_blobs(saver)
     return False
 
 
@@ -261,17 +260,6 @@ def _check_no_objects(source: Source) -> None:
 
 def _check_no_blobs(saver: BaseSaver) -> None:
     """Raise TargetNotEmpty if there is anything in a saver that no store has claimed."""
-    reason = None
-    if saver.has_blobs():
-        reason = "blobs are there, of no known store"
-    elif any(saver.drafts()):
-        reason = "unfinished uploads are there"
-    elif next(iter(saver.trashed()), None) is not None:
-        reason = "collected blobs are there"
-    for part in saver.parts() if reason is None else ():
-        for found in saver.survey(part):
-            if isinstance(found, str) or found.kind == "foreign":
-                reason = f"{found if isinstance(found, str) else found.what} is there"
-                break
+    reason = saver.content()
     if reason is not None:
         raise errors.TargetNotEmpty(target=saver.place(), reason=reason)

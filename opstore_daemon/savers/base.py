@@ -284,6 +284,23 @@ class BaseSaver(StorageIdentity, ABC):
         """Return whether there is any blob."""
         return next(iter(self), None) is not None
 
+    def content(self) -> str | None:
+        """Return in words what one thing in the storage is, whoever put it there; None if it is empty.
+
+        Asked before storage that no store has claimed is filled.
+        """
+        if self.has_blobs():
+            return "blobs are there, of no known store"
+        if next(iter(self.drafts()), None) is not None:
+            return "unfinished uploads are there"
+        if next(iter(self.trashed()), None) is not None:
+            return "collected blobs are there"
+        for part in self.parts():
+            for found in self.survey(part):
+                if isinstance(found, str) or found.kind == "foreign":
+                    return f"{found if isinstance(found, str) else found.what} is there"
+        return None
+
     # What `fsck` uses. With these defaults the blobs can be checked, and damaged ones stay where they are.
 
     def examine(self, digest: Digest) -> Stored:

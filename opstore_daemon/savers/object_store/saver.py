@@ -185,6 +185,10 @@ class S3Saver(BaseSaver):
         # By listing: asked before it is clear that the database is the one of these objects.
         return next(self._bucket.listing(OBJECTS, 1), None) is not None
 
+    def content(self) -> str | None:
+        found = next(self._bucket.listing("", 1), None)
+        return None if found is None else f"the object {found.name} is there"
+
     # --- the trash ----------------------------------------------------------------------------------------------------
 
     @property

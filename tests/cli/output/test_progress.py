@@ -109,10 +109,12 @@ def test_the_rate_is_zero_before_the_second_sample() -> None:
 class Bars(BarProgress):
     """Bars on a terminal of 80 columns, with a clock that the test sets."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, title: str, parts: Sequence[tuple[str, int | None]]) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, title: str, parts: Sequence[tuple[str, int | None]], unit: str = ""
+    ) -> None:
         monkeypatch.setenv("COLUMNS", "80")
         self.time = Clock()
-        super().__init__(title, parts, colored=False, clock=self.time)
+        super().__init__(title, parts, colored=False, clock=self.time, unit=unit)
 
     def rows(self) -> list[str]:
         """Return the rows without the bar itself, with single spaces."""
@@ -122,6 +124,20 @@ class Bars(BarProgress):
         with console.capture() as captured:
             console.print(self._bars.get_renderable())
         return [" ".join(re.sub("[━╸╺]+", "", line).split()) for line in captured.get().splitlines()]
+
+
+def test_rows_are_counted_as_such_without_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars(monkeypatch, "copying 120000 rows", [("", None)], "rows")
+    for after in (0.0, 0.5, 0.7, 0.9):
+        bars.time.now = START + after
+        bars.moved(0, int(after * 100_000), 120_000)
+    assert bars.rows() == ["copying 120000 rows 90,000 of 120,000 rows 00:01"]
+    bars.stop()
+    clock, written = Clock(), list[str]()
+    lines = LogProgress("copying", [("", None)], written.append, clock, unit="rows")
+    for clock.now in (START, START + 6):
+        lines.moved(0, 3000, 12_000)
+    assert written == ["copying: 3,000 of 12,000 rows"]
 
 
 def test_bars_appear_after_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

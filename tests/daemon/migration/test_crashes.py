@@ -23,6 +23,7 @@ from opstore_daemon.savers import FileSaver
 from tests.daemon.backup.test_crashes import ALL_OR_SOME, ERRORS, interrupted
 from tests.daemon.migration.test_moving import needed
 from tests.support.faults import Crash
+from tests.support.figures import some
 from tests.support.moves import StorePlace
 
 # What the migration does, in this order, and how often it has done so when it is interrupted.
@@ -158,7 +159,7 @@ def dies(*args, **options):
 setattr(where, name, dies)
 migrate(config.load({"OPSTORE_HOME": home}), to_db, to_saver, lambda line: None)
 """
-KILLS = ["among the blobs", "among the rows", "before the rows are verified", "before the marker goes"]
+KILLS = some("among the rows", "among the blobs", "before the rows are verified", "before the marker goes")
 
 
 @pytest.mark.parametrize("step", KILLS)
