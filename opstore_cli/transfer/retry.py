@@ -17,6 +17,9 @@ RETRYABLE = (
     errors.TooManyReads,
 )
 
+# The same for an upload: what the daemon has not stored is sent again, perhaps to another daemon.
+RETRYABLE_UPLOAD = (*RETRYABLE, errors.StorageFailed, errors.DatabaseFailed)
+
 
 class RetryBudget:
     """Allows len(WAITS) retries in a row without progress."""

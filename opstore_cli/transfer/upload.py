@@ -15,7 +15,7 @@ from opstore_cli.transfer.checksum import SourceHash
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
-from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
+from opstore_cli.transfer.retry import RETRYABLE, RETRYABLE_UPLOAD, RetryBudget
 from opstore_cli.transfer.source import Readable, Slice, Source, open_source
 from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
@@ -27,7 +27,11 @@ from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
-PIECE = 4 * 1024 * 1024  # bytes of a stream that are kept until the daemon has acknowledged them
+# Bytes of a stream that are kept until a daemon has acknowledged them. With an object store they are a whole part, so
+# that none of them is stored as a tail and read back. The parts of a stream double after each thousand.
+PIECE = 8 * 1024 * 1024
+MAX_PIECE = 8 * PIECE
+PARTS_OF_A_SIZE = 1000
 
 # The bytes that an earlier process sent are not the beginning of this source: start a new upload.
 STALE = (errors.DigestMismatch, errors.SizeMismatch, errors.UploadNotFound)
@@ -87,6 +91,15 @@ def _state_file(api: ApiClient, file: Source, home: Path | None) -> Iterator[Sta
         yield state
 
 
+def piece_size(sent: int) -> int:
+    """Return the size in bytes of the piece of a stream behind the `sent` bytes, as large as a part of an object."""
+    size, end = PIECE, PIECE * PARTS_OF_A_SIZE
+    while sent >= end and size < MAX_PIECE:
+        size *= 2
+        end += size * PARTS_OF_A_SIZE
+    return size
+
+
 class Uploader:
     """One push of a source to an op; call one of `small`, `stream` and `file`."""
 
@@ -111,14 +124,14 @@ class Uploader:
         """Send a source that can be read only once; each piece is kept until the daemon has it."""
         upload, sent, checksum = self._start(None), 0, new_sum()
         try:
-            while piece := self._source.read_full(PIECE):
+            while piece := self._source.read_full(piece_size(sent)):
                 checksum.update(piece)
                 self._append(upload.upload, sent, sent + len(piece), _body_of(piece, sent))
                 sent += len(piece)
                 self._progress(sent, self._source.size)
             if self._source.size not in (None, sent):
                 raise self._source.truncation()
-            return self._create_version(upload=upload.upload, checksum=checksum_of(checksum), size=sent)
+            return self._finish(upload.upload, sent, {"checksum": checksum_of(checksum)}, None)
         except BaseException:  # nothing can resume it
             self._delete(upload, None)
             raise
@@ -177,9 +190,13 @@ class Uploader:
         """Send the bytes from the upload's offset on, and create the version; `hashed` is what verifies all bytes."""
         try:
             hashed.extend_to(upload.offset)
-            self._append(upload.upload, upload.offset, self._size, lambda offset: self._body_from(offset, hashed))
-            self._moved(self._size)
-            pushed = self._create_version(upload=upload.upload, size=self._size, **hashed.declaration())
+
+            def append_from(offset: int) -> None:
+                self._append(upload.upload, offset, self._size, lambda at: self._body_from(at, hashed))
+                self._moved(self._size)
+
+            append_from(upload.offset)
+            pushed = self._finish(upload.upload, self._size, hashed.declaration(), append_from)
         except errors.OpStoreError as failure:
             if state is None or isinstance(failure, errors.StorageFull) or not isinstance(failure, TRANSIENT):
                 self._delete(upload, state)
@@ -199,6 +216,26 @@ class Uploader:
             hashed.extend_to(position + count)
 
         return _SourceBody(self._source, offset, before_piece)
+
+    def _finish(
+        self, upload: str, size: int, declaration: dict[str, Any], append_from: Callable[[int], None] | None
+    ) -> Pushed:
+        """Create the version of an upload whose bytes are all sent.
+
+        If the daemons have fewer bytes by then than they have acknowledged, `append_from` an offset sends the rest
+        again; without it, that is an error.
+        """
+        retries = RetryBudget(size)
+        while True:
+            try:
+                return self._create_version(upload=upload, size=size, **declaration)
+            except (errors.UploadNotOpen, errors.UploadIncomplete) as failure:
+                retries.wait(failure)
+                offset = self._offset_of(upload, retries, failure)
+                if offset != size:
+                    if append_from is None or offset > size:
+                        raise
+                    append_from(offset)
 
     def _create_version(self, data: bytes | None = None, **fields: Any) -> Pushed:
         """Create the version from `data`, or from the bytes that the `fields` of NewVersion identify."""
@@ -243,7 +280,7 @@ class Uploader:
             )
             try:
                 offset = self._api.append(upload, offset, body_from(offset)).offset
-            except RETRYABLE as interruption:
+            except RETRYABLE_UPLOAD as interruption:
                 failure = interruption
                 offset = self._offset_of(upload, retries, failure)
             if not start <= offset <= end:
@@ -255,7 +292,7 @@ class Uploader:
         while True:
             try:
                 return self._get(upload).offset
-            except RETRYABLE:
+            except RETRYABLE_UPLOAD:
                 retries.wait(failure)
 
     def _get(self, upload: str) -> Upload:

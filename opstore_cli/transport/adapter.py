@@ -30,6 +30,8 @@ CONNECT_TRIES = 3  # how many of the TRIES may fail to connect, each after its t
 BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each plus up to JITTER
 MAX_PROBLEM = 64 * 1024  # bytes of a response that is not used; a longer one costs its connection
 MAX_RETRY_AFTER = 10.0  # seconds, whatever the Retry-After header says
+# What a daemon responds with that can't do the request now, and a load balancer that has lost the daemon.
+WITHOUT_DAEMON = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
 MAX_IDLE = 64  # idle connections that are kept; urllib3 warns on stderr when it closes one more
 
 
@@ -117,7 +119,7 @@ def retries_of(target: Target) -> Retry:
         connect=0 if target.local_daemon is not None else CONNECT_TRIES - 1,
         redirect=0,
         allowed_methods=None,
-        status_forcelist=[HTTPStatus.SERVICE_UNAVAILABLE],
+        status_forcelist=WITHOUT_DAEMON,
         backoff_factor=BACKOFF,
         backoff_jitter=JITTER,
         raise_on_status=False,

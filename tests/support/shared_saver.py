@@ -46,6 +46,7 @@ class SharedStore:
         self.requests: Counter[str] = Counter()
         self.fences = 0
         self.stored = 0  # bytes, also those that were stored twice
+        self.accepted = 0  # bytes that drafts accepted, also those that were lost with their daemon
         self.read = 0  # bytes of drafts
         self.limit, self.memory, self.peak, self.drafts = memory, 0, 0, 0
         self.waiting: list[Callable[[], None]] = []
@@ -204,6 +205,7 @@ class SharedDraft(Draft):
         self._check()
         with self._lock:
             self._held += memoryview(data).cast("B")
+            self._store.accepted += memoryview(data).nbytes
             if len(self._held) >= PART and not self._is_storing:
                 self._is_storing = True
                 threading.Thread(target=self._store_parts, daemon=True).start()
