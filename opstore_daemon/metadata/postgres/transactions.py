@@ -25,7 +25,8 @@ _DURABLE = """set_config(
 _ORDER = (
     "SELECT position, oldest_schema, (SELECT id FROM store), {also} FROM counter WHERE id = 1 FOR UPDATE OF counter"
 )
-_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}"
+# Not READ WRITE: an operator's default_transaction_read_only counts.
+_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}"
 
 PLAIN = "BEGIN"  # of an operator's own queries
 ORDERED = f"{_WRITE}; {_ORDER.format(also=_DURABLE)}"
@@ -38,7 +39,7 @@ READ_FOR_LONG = (
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
 SCHEMA = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '{MIGRATION}s'; "
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{MIGRATION}s'; "
     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
     f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); SELECT {_DURABLE}"
 )
