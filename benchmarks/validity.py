@@ -42,7 +42,7 @@ def main() -> None:
         with closing(small), closing(large):
             fill(small, OPS, 3, 1)
             began = time.perf_counter()
-            links = fill(large, OPS, asked.versions, BACK)
+            links = fill(large, OPS, asked.versions, back_of(asked.versions))
             Console().print(
                 f"{asked.versions} versions of {len(OPS)} ops, {links} links: {time.perf_counter() - began:.0f} s"
             )
@@ -55,6 +55,11 @@ def main() -> None:
 def opened(folder: Path, url: str) -> OpStoreServer:
     """Open a store with its bytes in files."""
     return OpStoreServer(FileSaver(folder), url)
+
+
+def back_of(versions: int) -> int:
+    """Return how many versions of each op are newer than those of the resolution."""
+    return min(BACK, versions // 2)
 
 
 def analyze(server: OpStoreServer) -> None:
@@ -76,7 +81,7 @@ def postgres(stack: ExitStack) -> list[str]:
 
 def report(small: Store, large: Store, versions: int, rounds: int) -> None:
     """Ask both stores in turns and print the table."""
-    last = number(versions - BACK - 1)  # the newest that is valid for something
+    last = number(versions - back_of(versions) - 1)  # the newest that is valid for something
     questions: list[tuple[str, Callable[[Store], object], int]] = [
         ("latest", lambda store: store.show("op03"), rounds),
         (

@@ -4,13 +4,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from tests.support import shell
+from tests.support import operations, shell
 from tests.support.markdown import DOCUMENTS, ROOT, blocks, name_of, read
+
+if TYPE_CHECKING:
+    from tests.support.object_store import Bucket
 
 # What stands before a document's first command where the document itself does not make its files.
 BEFORE = {
@@ -36,13 +42,29 @@ def pattern(wanted: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
-@pytest.mark.parametrize("path", [_document(path) for path in SHOWN])
+@pytest.mark.parametrize("path", [_document(path) for path in SHOWN if name_of(path) != operations.DOCUMENT])
 def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Path) -> None:
+    run_blocks(path, tmp_path, BEFORE.get(name_of(path), ""))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+def test_three_daemons_and_a_balancer_do_what_the_document_says(
+    tmp_path: Path, postgres_url: str, bucket: "Bucket"
+) -> None:
+    before = operations.before(postgres_url, bucket)
+    run_blocks(ROOT / operations.DOCUMENT, tmp_path, before, operations.ports())
+
+
+def run_blocks(path: Path, folder: Path, before: str, ports: Mapping[str, str] | None = None) -> None:
+    """Run the blocks after the commands `before`, with each of the `ports` in place of the one in the document."""
     found = [block for block in blocks(read(path), "sh", "console") if block.runs]
     todo = [command for block in found for command in shell.commands(block)]
     if any("curl " in command.text for command in todo) and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    wrote = shell.run(todo, tmp_path, BEFORE.get(name_of(path), ""))
+    for name, port in (ports or {}).items():
+        todo = [replace(each, text=each.text.replace(name, port)) for each in todo]
+        todo = [replace(each, wanted=each.wanted and each.wanted.replace(name, port)) for each in todo]
+    wrote = shell.run(todo, folder, before)
     for command, output in zip(todo, wrote, strict=True):
         place = f"{name_of(path)}, the block at line {command.line}: {command.text}"
         if command.wanted is None:
