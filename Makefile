@@ -28,7 +28,7 @@ test: $(VENV)/.installed  ## run the tests, without those that take many seconds
 	TMPDIR="$$($(BIN)/python -m tests.support.memory_folder)" \
 		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
-test-all: $(VENV)/.installed  ## run all tests, with ten times as many random examples
+test-all: $(VENV)/.installed  ## run all tests, with twenty times as many random examples
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --hypothesis-profile all $(ARGS)
 
 lint: $(VENV)/.installed  ## check style, types and the directions of imports

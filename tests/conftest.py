@@ -41,9 +41,10 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, object, object]:
+def pytest_report_to_serializable(report: pytest.CollectReport | pytest.TestReport) -> Generator[None, object, object]:
     """Escape bytes that are not UTF-8 in what a test printed, or xdist could not send it and would end the run."""
-    return _encodable((yield))
+    data = yield
+    return _encodable(data) if report.sections or report.longrepr else data
 
 
 def _encodable(value: object) -> object:

@@ -25,7 +25,12 @@ BEFORE = {
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
-TRAINS = {"docs/tutorial.md", "sklearn.md", "objects.md"}  # they import scikit-learn, which takes seconds
+TRAINS = {
+    "docs/tutorial.md",
+    "sklearn.md",
+    "objects.md",
+    "notebook.md",
+}  # they import scikit-learn, which takes seconds
 
 
 def _document(path: Path) -> ParameterSet:

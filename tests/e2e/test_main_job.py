@@ -389,7 +389,15 @@ STORY = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=["plainly", "quietly", "in JSON"])
+# tests/cli/output has each command in each form.
+IN_FORMS = pytest.mark.parametrize(
+    "form",
+    [pytest.param(form, marks=pytest.mark.slow if form else []) for form in FORMS],
+    ids=["plainly", "quietly", "in JSON"],
+)
+
+
+@IN_FORMS
 def test_the_main_workflow_in_a_shell(machine: Machine, form: str) -> None:
     machine.file("first.bin", "first")
     machine.file("second.bin", "second")

@@ -14,7 +14,7 @@ from tests.faults.runs import Outcome, Zygote, faults_of
 NO_STRACE = strace.why_not()
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # In `make test`: every eleventh call, each with the next of the four errors, and no more than these of an operation.
-KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 3
+KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 2
 
 
 @pytest.fixture(
@@ -49,8 +49,10 @@ class Folders:
     def copy(self) -> Iterator[Path]:
         """Yield a copy, which is deleted at the end."""
         root = Path(shutil.copytree(self._scratch / "made", self._scratch / "run"))
-        yield root
-        shutil.rmtree(root)
+        try:
+            yield root
+        finally:
+            shutil.rmtree(root)
 
     def run_with(self, root: Path, fault: Fault) -> Outcome:
         """Run the operation with the fault."""
@@ -68,6 +70,12 @@ class Folders:
         assert (again.words, again.code) == (["done", "state"], 0), again.said
         assert again.value("state") == self.state
         self.check_finished(root)
+
+
+@pytest.fixture(scope="module", params=operations.OPERATIONS)
+def folders(request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """The folders of each operation, for all tests."""
+    return Folders(zygote, tmp_path_factory.mktemp("operation"), request.param)
 
 
 @contextmanager
@@ -110,22 +118,16 @@ def chosen(faults: list[Fault], every: int) -> list[Fault]:
 
 
 @pytest.mark.parametrize("every", [KILLS_EVERY, pytest.param(1, marks=SLOW)])
-@pytest.mark.parametrize("name", operations.OPERATIONS)
-def test_a_kill_at_each_call_loses_nothing_that_was_acknowledged(
-    zygote: Zygote, tmp_path: Path, name: str, every: int
-) -> None:
+def test_a_kill_at_each_call_loses_nothing_that_was_acknowledged(folders: Folders, every: int) -> None:
     """The process dies before the call; then everything is whole, and the operation can be repeated."""
-    folders = Folders(zygote, tmp_path, name)
     for fault in chosen(faults_of(folders.points, kill=True), every):
         with folders.copy() as root, noted(fault):
             check_kill(folders, root, fault)
 
 
 @pytest.mark.parametrize("every", [ERRORS_EVERY, pytest.param(1, marks=SLOW)])
-@pytest.mark.parametrize("name", operations.OPERATIONS)
-def test_each_call_may_fail_once(zygote: Zygote, tmp_path: Path, name: str, every: int) -> None:
+def test_each_call_may_fail_once(folders: Folders, every: int) -> None:
     """The error is one of ours, everything is whole, and the operation works at once, without a start."""
-    folders = Folders(zygote, tmp_path, name)
     for fault in chosen(faults_of(folders.points, kill=False), every):
         with folders.copy() as root, noted(fault):
             check_error(folders, root, fault)

@@ -1,4 +1,4 @@
-"""How many random examples a test takes: a tenth, always the same, in `make test`; all in `make test-all`."""
+"""How many random examples a test takes: a twentieth, always the same, in `make test`; all in `make test-all`."""
 
 from hypothesis import HealthCheck, settings
 
@@ -8,7 +8,7 @@ QUICK, ALL = "quick", "all"
 # `make test` decides on a change, so its examples are the same in every run; `make test-all` looks for new ones.
 settings.register_profile(
     QUICK,
-    max_examples=100,
+    max_examples=50,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -23,7 +23,7 @@ def is_all() -> bool:
 
 
 def scaled(count: int) -> int:
-    """Return `count` in `make test-all` (`--hypothesis-profile all`), else a tenth of it."""
+    """Return `count` in `make test-all` (`--hypothesis-profile all`), else a twentieth of it."""
     return max(count * settings().max_examples // settings.get_profile(ALL).max_examples, 1)
 
 

@@ -240,16 +240,20 @@ class Machine:
 
     def take_down(self) -> None:
         """Stop the daemon in whatever state the test left it; fail if it does not stop."""
-        for pid in self.daemons():
+        found = self.daemons()  # looks at every process of the system
+        for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
                 os.kill(pid, signal.SIGTERM)
         try:
-            wait_for(lambda: not self.is_held() and not self.daemons(), "the stop of the daemon")
-        finally:
+            if found or self.is_held():
+                wait_for(lambda: not self.is_held() and not self.daemons(), "the stop of the daemon")
+        except BaseException:
             for pid in self.daemons():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
             shutil.rmtree(self.home / "blobs", ignore_errors=True)  # some are large
 
     def daemons(self) -> list[int]:
