@@ -97,14 +97,25 @@ class Assembly:
         self._delete_tail(record.tail_key)
 
     def load_tail(self) -> bytearray:
-        """Return the bytes of the tail."""
+        """Return the bytes of the tail; raise BytesLost if its object is not what was stored."""
         data = bytearray(self.record.tail_size)
         if self.record.tail_key is not None:
-            view, done = memoryview(data), 0
-            with ObjectReader(self._bucket, object_name(self.record.tail_key), len(data)) as file:
-                while done < len(data):
-                    done += file.readinto(view[done:])
+            try:
+                done = self._read(self.record.tail_key, memoryview(data))
+            except errors.ObjectStoreFailed:
+                raise
+            except errors.StorageFailed:
+                done = 0  # it is gone
+            if done < len(data):
+                self._lose(len(self.parts) + 1)
         return data
+
+    def _read(self, key: str, view: memoryview) -> int:
+        done = 0
+        with ObjectReader(self._bucket, object_name(key), len(view)) as file:
+            while done < len(view) and (count := file.readinto(view[done:])):
+                done += count
+        return done
 
     def seal(self) -> None:
         """Put the object together, of the parts or of the tail. There is no tail beside parts. Raises BytesLost."""

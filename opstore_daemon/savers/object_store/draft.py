@@ -13,7 +13,7 @@ from typing import ClassVar
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.savers.base import Draft
+from opstore_daemon.savers.base import BytesLost, Draft
 from opstore_daemon.savers.object_store.assembly import Assembly
 from opstore_daemon.savers.object_store.buffers import Budget
 from opstore_daemon.savers.object_store.client import Bucket
@@ -63,14 +63,15 @@ class ObjectDraft(Draft):
     def append(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
         end = self._offset + len(view)
-        self._check_writable()
-        if end > MAX_SIZE:
-            raise errors.TooLarge(what="the upload", size=end, limit=MAX_SIZE)
-        for start in range(0, len(view), READ_SIZE):
-            self.wait_ready()
-            with self._lock:
-                self._check_writable()
-                self._fill(view[start : start + READ_SIZE])
+        with _loss_fails():
+            self._check_writable()
+            if end > MAX_SIZE:
+                raise errors.TooLarge(what="the upload", size=end, limit=MAX_SIZE)
+            for start in range(0, len(view), READ_SIZE):
+                self.wait_ready()
+                with self._lock:
+                    self._check_writable()
+                    self._fill(view[start : start + READ_SIZE])
         self._offset = end
 
     def _fill(self, piece: memoryview) -> None:
@@ -216,7 +217,7 @@ class ObjectDraft(Draft):
     # --- bytes that are stored ----------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        with self._alone():
+        with _loss_fails(), self._alone():
             if self._offset > self._assembly.stored:
                 if self._offset == self._expected and self._assembly.parts:
                     self._assembly.store_part(self._buffer)
@@ -298,3 +299,12 @@ class ObjectDraft(Draft):
         if self._reader is not None:
             self._reader.close()
         self._advance()
+
+
+@contextmanager
+def _loss_fails() -> Iterator[None]:
+    """Report the loss of stored bytes as a failure: whoever sends more asks for the offset then."""
+    try:
+        yield
+    except BytesLost:
+        raise errors.StorageFailed(reason="the object store has lost a part of the upload; it can be resumed") from None

@@ -129,7 +129,13 @@ def _observed(error: Exception, response: dict[str, Any]) -> str:
     if not response:
         return f" ({type(error).__name__})"
     found = response.get("Error", {})
-    text = " ".join(str(found.get("Message") or "").split())[:MAX_TEXT]
+    text = _printable(found.get("Message"))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    words = [f"HTTP {status}" if status else "", str(found.get("Code") or ""), text]
+    words = [f"HTTP {status}" if status else "", _printable(found.get("Code")), text]
     return f" ({': '.join(word for word in words if word)})"
+
+
+def _printable(found: object) -> str:
+    """Return text of the object store in one line; it may be anything."""
+    text = " ".join(str(found or "").split())[:MAX_TEXT]
+    return "".join(character if character.isprintable() else "?" for character in text)
