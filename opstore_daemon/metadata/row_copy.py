@@ -5,7 +5,7 @@ Memory holds one batch of rows.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,12 +33,12 @@ def tables() -> Sequence[Table]:
     return Base.metadata.sorted_tables
 
 
-def batches(connection: Connection, table: Table) -> Iterator[list[Row]]:
-    """Yield all rows, in batches and in the order of the primary key."""
+def batches(connection: Connection, table: Table) -> Generator[list[Row], None, None]:
+    """Yield all rows, in batches and in the order of the primary key. Close it unless all of them were taken."""
     query = select(table).order_by(*table.primary_key.columns)
-    result = connection.execute(query, execution_options=_STREAMED)
-    for found in result.mappings().partitions(BATCH):
-        yield [dict(row) for row in found]
+    with connection.execute(query, execution_options=_STREAMED) as result:
+        for found in result.mappings().partitions(BATCH):
+            yield [dict(row) for row in found]
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -55,11 +55,11 @@ def clear(connection: Connection, emptied: Sequence[Table]) -> None:
 def fingerprint(connection: Connection, table: Table) -> Fingerprint:
     """Return the number of the rows and their digest. Columns are those of the schema, in its order."""
     rows = total = 0
-    result = connection.execute(select(table), execution_options=_STREAMED)
-    for found in result.partitions(BATCH):
-        for row in found:
-            total += int.from_bytes(hashlib.sha256(_ENCODER.encode(tuple(row))).digest())
-        rows += len(found)
+    with connection.execute(select(table), execution_options=_STREAMED) as result:
+        for found in result.partitions(BATCH):
+            for row in found:
+                total += int.from_bytes(hashlib.sha256(_ENCODER.encode(tuple(row))).digest())
+            rows += len(found)
     return Fingerprint(rows, total % _MODULUS)
 
 

@@ -67,12 +67,13 @@ class BlobCopy:
         done, step = Copied(), _SharedStep(report, f"copying {count_of(facts.blobs, 'blob')}", facts.blobs_size)
         pool = ThreadPoolExecutor(THREADS, "migration")
         try:
-            for blob, future in _in_parallel(pool, self._source.blobs(snapshot), lambda blob: self._take(blob, step)):
-                try:
-                    done.count(future.result(), blob.size)
-                except Damaged as damage:
-                    done.problems.append(self._source.problem(blob.digest, str(damage)))
-                    step.report(done.problems[-1])
+            with self._source.blobs(snapshot) as wanted:
+                for blob, future in _in_parallel(pool, wanted, lambda blob: self._take(blob, step)):
+                    try:
+                        done.count(future.result(), blob.size)
+                    except Damaged as damage:
+                        done.problems.append(self._source.problem(blob.digest, str(damage)))
+                        step.report(done.problems[-1])
         finally:
             self._ends.set()
             pool.shutdown(cancel_futures=True)
@@ -138,12 +139,13 @@ class BlobCopy:
         """
         step = Step(report, f"verifying {count_of(facts.blobs, 'blob')}", facts.blobs, "blobs")
         known, found, sample = {problem.digest for problem in done.problems}, 0, []
-        for number, blob in enumerate(self._source.blobs(snapshot)):
-            if blob.digest not in known and self.is_there(blob):
-                found += 1
-                if number % (facts.blobs // SAMPLE + 1) == 0 and blob.size <= SAMPLE_SIZE // SAMPLE:
-                    sample.append(blob)
-            step.advance(1)
+        with self._source.blobs(snapshot) as wanted:
+            for number, blob in enumerate(wanted):
+                if blob.digest not in known and self.is_there(blob):
+                    found += 1
+                    if number % (facts.blobs // SAMPLE + 1) == 0 and blob.size <= SAMPLE_SIZE // SAMPLE:
+                        sample.append(blob)
+                step.advance(1)
         if found + len(known) != facts.blobs:
             missing = facts.blobs - len(known) - found
             reason = f"{count_of(missing, 'blob')} of {facts.blobs} are not in {self._target.place()}"

@@ -88,9 +88,10 @@ def _plan(source: Source, target: Target, facts: Facts, snapshot: Any) -> Planne
     count = size = rows = 0
     if target.moves_blobs:
         blobs = None if target.saver is None else BlobCopy(source, target.saver, checksum=False)
-        for blob in source.blobs(snapshot):
-            if blobs is None or not target.is_resumed or not blobs.is_there(blob):
-                count, size = count + 1, size + blob.size
+        with source.blobs(snapshot) as wanted:
+            for blob in wanted:
+                if blobs is None or not target.is_resumed or not blobs.is_there(blob):
+                    count, size = count + 1, size + blob.size
     if target.moves_rows:
         tables = RowCopy(snapshot, target.database, keeps_saver=not target.moves_blobs).tables
         rows = sum(row_copy.count(snapshot, table) for table in tables)

@@ -5,6 +5,7 @@ copied again. The counter and the store's own row come last, in one transaction:
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, update
@@ -49,10 +50,11 @@ class RowCopy:
         total = sum(expected[table.name].rows for table in wanted)
         step = Step(report, f"copying {count_of(total, 'row')}", total, "rows")
         for table in wanted:
-            for rows in row_copy.batches(self.snapshot, table):
-                with self.target.write() as connection:
-                    row_copy.put(connection, table, rows)
-                step.advance(len(rows))
+            with closing(row_copy.batches(self.snapshot, table)) as batches:
+                for rows in batches:
+                    with self.target.write() as connection:
+                        row_copy.put(connection, table, rows)
+                    step.advance(len(rows))
         with self.target.write() as connection:
             row_copy.continue_ids(connection)
             for table in self.tables:

@@ -75,10 +75,11 @@ class Source:
             uploads=connection.execute(select(func.count()).select_from(Upload)).scalar_one(),
         )
 
-    def blobs(self, connection: Connection) -> Iterator[Wanted]:
-        """Yield the blobs that versions need, in the order of their digests."""
-        for digest, size in connection.execute(_blobs(), execution_options={"yield_per": 1000}):
-            yield Wanted(Digest.parse(digest), int(size))
+    @contextmanager
+    def blobs(self, connection: Connection) -> Iterator[Iterator[Wanted]]:
+        """Read the blobs that versions need, in the order of their digests, in the context."""
+        with connection.execute(_blobs(), execution_options={"yield_per": 1000}) as rows:
+            yield (Wanted(Digest.parse(digest), int(size)) for digest, size in rows)
 
     def problem(self, digest: Digest, words: str) -> Problem:
         """Return the problem of a blob, with versions that have it."""

@@ -160,7 +160,7 @@ class Connections(BaseDatabase):
             try:
                 yield connection
             finally:
-                if connection.info.pop(INTERRUPTED, False):
+                if not connection.invalidated and connection.info.pop(INTERRUPTED, False):
                     connection.invalidate()  # the request may arrive late, and end a statement of somebody else
 
     def interrupt(self, connection: Connection) -> None:

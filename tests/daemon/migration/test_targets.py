@@ -40,6 +40,15 @@ def test_another_store_in_the_target_is_refused_and_not_changed(
     assert not (tmp_path / "new").exists()
 
 
+def test_an_empty_folder_of_another_store_is_refused(source: StorePlace, target: StorePlace) -> None:
+    with target.opened():
+        pass
+    before = content_of(target)
+    with pytest.raises(errors.TargetNotEmpty, match="it belongs to the store"):
+        source.move(None, target.saver)
+    assert content_of(target) == before
+
+
 def test_a_finished_migration_is_not_begun_again(source: StorePlace, target: StorePlace) -> None:
     source.move_to(target)
     with target.opened() as store:
