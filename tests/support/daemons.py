@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -10,6 +10,7 @@ from typing import Self
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata import Database
+from opstore_daemon.savers import BaseSaver
 from tests.support.servers import ADMIN_TOKEN
 from tests.support.shared_saver import SharedSaver, SharedStore
 from tests.support.waiting import wait_for
@@ -18,11 +19,20 @@ from tests.support.waiting import wait_for
 @contextmanager
 def daemons(folder: Path, shared: SharedStore, count: int = 2) -> Iterator[list[OpStoreServer]]:
     """Open servers that share a database and the store."""
+    with servers_of([SharedSaver(shared) for _ in range(count)], f"sqlite:///{folder / 'opstore.db'}") as servers:
+        yield servers
+
+
+@contextmanager
+def servers_of(savers: Sequence[BaseSaver], url: str) -> Iterator[list[OpStoreServer]]:
+    """Open a server for each saver. They share the database: in PostgreSQL, each has connections of its own."""
     with ExitStack() as held:
-        database = Database(f"sqlite:///{folder / 'opstore.db'}")
-        held.callback(database.close)
-        database.acquire(None)
-        servers = [OpStoreServer(SharedSaver(shared), database, token=ADMIN_TOKEN) for _ in range(count)]
+        is_file = url.startswith("sqlite:")
+        databases = [Database(url) for _ in range(1 if is_file else len(savers))] * (len(savers) if is_file else 1)
+        for database in dict.fromkeys(databases):
+            held.callback(database.close)
+            database.acquire(None)
+        servers = [OpStoreServer(*each, token=ADMIN_TOKEN) for each in zip(savers, databases, strict=True)]
         for server in servers:
             held.callback(server.close)
         yield servers

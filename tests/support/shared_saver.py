@@ -133,6 +133,7 @@ class SharedSaver(BaseSaver):
         del upload
         self.store.request("put")
         self.store.blobs[Digest.parse(digest)] = bytes(data)
+        self.store.before("stored")
 
     def open(self, digest: Digest) -> BinaryIO:
         return io.BytesIO(self._blob(digest))
@@ -314,6 +315,7 @@ class SharedDraft(Draft):
         self._store.request("publish")
         with self._store.lock:
             self._store.blobs[digest] = bytes(self._store.current(self._upload, self._fence).data)
+        self._store.before("stored")
 
     def is_current(self) -> bool:
         staged = self._store.staged.get(self._upload)

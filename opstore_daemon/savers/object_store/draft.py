@@ -222,6 +222,9 @@ class ObjectDraft(Draft):
                 if self._offset == self._expected and self._assembly.parts:
                     self._assembly.store_part(self._buffer)
                     self._is_complete = True
+                elif self._offset != self._expected and len(self._buffer) >= self._part_size():
+                    # Whole pieces of a stream: as a tail, each would be stored twice and read back.
+                    self._assembly.store_part(self._buffer)
                 else:
                     self._assembly.store_tail(self._buffer)
             self._forget_buffer()
