@@ -84,6 +84,15 @@ def current(form: str | None, url: str | None) -> None:
 
 
 @main.command()
+@click.option("--saver", required=True, help="The object store to try: s3://BUCKET/PREFIX.")
+def probe(saver: str) -> None:
+    """Try what an object store does, with objects of its own; print a JSON object for each check."""
+    from opstore_daemon.savers import probing
+
+    probing.print_lines(saver)
+
+
+@main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
 @click.option("--saver", help="Where the bytes are: file:///PATH.", show_default="blobs in OPSTORE_HOME")

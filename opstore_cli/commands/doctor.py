@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from opstore_cli.console.command import command
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, text_cell
@@ -18,7 +20,8 @@ OK, FINDING = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red
 
 
 @command("doctor")
-def doctor(session: Session) -> int:
+@click.option("--saver", metavar="URL", help="Also try what this object store does (s3://BUCKET/PREFIX).")
+def doctor(session: Session, saver: str | None) -> int:
     """Diagnose common problems: check the settings, data folder, tokens, database and daemon.
 
     \b
@@ -26,15 +29,20 @@ def doctor(session: Session) -> int:
       opstore doctor
       opstore doctor --url https://models.example.com
       opstore doctor --json
+      opstore doctor --saver s3://models/store
 
     doctor examines how this machine reaches a store. To check what is in the store, run opstore fsck.
 
-    doctor changes nothing, starts no daemon and prints no token. Each line has the check, its result, what was found
-    and what to do. -q prints the names of the checks that found something. The exit code is 1 if any did.
+    --saver tries what the daemon needs of an object store, with the credentials of this environment and with objects
+    of its own, which it deletes again: permissions, checksums, conditions, uploads of parts, and the clock.
+
+    Apart from that, doctor changes nothing, starts no daemon and prints no token. Each line has the check, its result,
+    what was found and what to do. -q prints the names of the checks that found something. The exit code is 1 if any
+    did.
     """
     from opstore_cli.doctor import examine
 
-    findings = examine(_machine(session))
+    findings = examine(_machine(session), saver)
     session.out.write_result(
         {"findings": findings},
         quiet=[each.check for each in findings if not each.ok],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from opstore_cli.doctor import daemon, database, home, remote, settings, tokens
+from opstore_cli.doctor import bucket, daemon, database, home, remote, settings, tokens
 from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, problem
 from opstore_daemon.protocol import errors
@@ -44,13 +44,19 @@ class Finding:
     advice: str | None
 
 
-def examine(machine: Machine) -> list[Finding]:
-    """Run all checks, and return the findings of those that had something to check."""
+def examine(machine: Machine, saver: str | None = None) -> list[Finding]:
+    """Run all checks, and return the findings of those that had something to check.
+
+    `saver` is the URL of an object store to try, too.
+    """
     findings = []
     for name, check in CHECKS.items():
         result = _run(check, machine)
         if result is not None:
             findings.append(Finding(name, result.advice is None, result.found, result.advice))
+    if saver is not None:
+        found = bucket.probe(saver)
+        findings += [Finding(each.check, each.advice is None, each.found, each.advice) for each in found]
     return findings
 
 

@@ -124,7 +124,15 @@ class Bucket:
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, data: bytes | bytearray, *, only_new: bool = False, replaces: str | None = None) -> str:
+    def put(
+        self,
+        name: str,
+        data: bytes | bytearray,
+        *,
+        only_new: bool = False,
+        replaces: str | None = None,
+        checksum: str | None = None,
+    ) -> str:
         """Store an object whose checksum the object store verifies; return its etag.
 
         Raises Taken if it exists (`only_new`), or is not the one with the etag `replaces`.
@@ -134,7 +142,10 @@ class Bucket:
             condition = {"IfMatch": replaces}
         with self._translated("PutObject"):
             found = self.s3.put_object(
-                **self._at(name), Body=cast(IO[bytes], SentBody(data)), ChecksumSHA256=sha256(data), **condition
+                **self._at(name),
+                Body=cast(IO[bytes], SentBody(data)),
+                ChecksumSHA256=checksum or sha256(data),
+                **condition,
             )
             return str(found["ETag"])
 
@@ -182,9 +193,11 @@ class Bucket:
             found = self.s3.create_multipart_upload(**self._at(name), ChecksumAlgorithm="SHA256")
             return found["UploadId"]
 
-    def upload_part(self, name: str, multipart: str, number: int, data: bytes | bytearray) -> Part:
+    def upload_part(
+        self, name: str, multipart: str, number: int, data: bytes | bytearray, *, checksum: str | None = None
+    ) -> Part:
         """Store a part whose checksum the object store verifies. Raises UploadGone."""
-        checksum = sha256(data)
+        checksum = checksum or sha256(data)
         with self._translated("UploadPart"):
             found = self.s3.upload_part(
                 **self._at(name),
