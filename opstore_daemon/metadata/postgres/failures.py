@@ -38,9 +38,9 @@ _WORDS = {
     "XX001": "the database is damaged",
     "XX002": "an index of the database is damaged: see REINDEX and amcheck in the documentation of PostgreSQL",
 }
-_FULL = "53100"
+_FULL, _TOO_LARGE = "53100", "22003"
 _DAMAGE = {"XX001", "XX002"}
-_CONSTRAINT, _DATA = "23", "22"  # classes
+_CONSTRAINT = "23"  # a class
 
 
 def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) -> errors.OpStoreError:
@@ -50,6 +50,8 @@ def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) ->
     said = _said(failure)
     if state is None and _is_refused_text(failure):
         return errors.InvalidRequest(reason="text contains the character NUL, which the database can't store")
+    if state == _TOO_LARGE:
+        return errors.InvalidRequest(reason=f"a number is too large for the database ({said})")
     if state == _FULL:
         return errors.StorageFull(reason=_reason(state, said))
     if state is not None and state.startswith(_CONSTRAINT):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Executable, and_, bindparam, case, func, or_, select, tuple_
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import DamagedBlob, Message, Op, Version
@@ -159,8 +159,9 @@ _SUBVERSIONS = (
     Version.patch == bindparam("patch"),
 )
 _WITH_ID = Version.id == bindparam("version_id")
-_OLDER = Version.sequence < bindparam("sequence")
-_NEWER = Version.sequence > bindparam("above")
+# A client may name a larger number than a column of PostgreSQL holds.
+_OLDER = Version.sequence < bindparam("sequence", type_=BigInteger)
+_NEWER = Version.sequence > bindparam("above", type_=BigInteger)
 _DIGEST = Version.digest == bindparam("digest")
 _NUMBER = tuple_(Version.major_number, Version.minor_number, Version.patch_number)
 _WITH_NUMBERS = _NUMBER.in_(bindparam("numbers"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Executable, ScalarSelect, select
+from sqlalchemy import BigInteger, Connection, Executable, ScalarSelect, select, type_coerce
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Journal, Op, Version, aliased
@@ -77,7 +77,12 @@ def _is_digest(text: str | None) -> bool:
 
 @prepared
 def _ops(limit: int, *, op_id: int) -> Executable:
-    return select(Op.id, Op.name, Op.last_sequence).where(Op.id >= op_id).order_by(Op.id).limit(limit)
+    return (
+        select(Op.id, Op.name, Op.last_sequence)
+        .where(Op.id >= type_coerce(op_id, BigInteger))
+        .order_by(Op.id)
+        .limit(limit)
+    )
 
 
 @prepared
@@ -95,7 +100,8 @@ def _versions(*, op_id: int, after: int, limit: int) -> Executable:
         _differs(("major", "minor"), ("major_number", "minor_number")).label("other_minor"),
     )
     found = select(*columns).outerjoin(Journal, Journal.position == Version.position)
-    return found.where(Version.op_id == op_id, Version.sequence > after).order_by(Version.sequence).limit(limit)
+    later = Version.sequence > type_coerce(after, BigInteger)  # a cursor may name a larger number than the column holds
+    return found.where(Version.op_id == op_id, later).order_by(Version.sequence).limit(limit)
 
 
 def _differs(hashes: tuple[str, ...], numbers: tuple[str, ...]) -> Any:

@@ -20,6 +20,7 @@ from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.store import Store
 from opstore_daemon.store.idempotency import IdempotentRequest
+from opstore_daemon.store.maintenance.pages import FsckOptions
 from tests.support.fault_proxy import TcpProxy
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_for
@@ -226,3 +227,16 @@ def test_writers_of_two_daemons_leave_no_gap_and_readers_never_see_one(
         stopped.set()
         reader.result()
         assert sorted(pushed) == sequences(other) == list(range(1, writers * 3 + 1))
+
+
+def test_a_number_that_no_column_holds_is_no_failure_of_the_database(
+    open_server: Callable[[str], OpStoreServer], postgres_url: str
+) -> None:
+    server = open_server(postgres_url)
+    push(server.store, 1)
+    assert [version.sequence for version in server.store.versions("pca", below=10**12).versions] == [1]
+    with closing(server.store.fsck_page(f"versions:{10**12}/{10**12}", FsckOptions())) as steps:
+        (page,) = [found for found in steps if found is not None]
+    assert page.findings == ()
+    with pytest.raises(errors.InvalidRequest, match="a number is too large"), server.db.read() as connection:
+        connection.execute(select(Version.id).where(Version.sequence == 10**12))
