@@ -14,6 +14,7 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store, journal
 from opstore_daemon.store.object_records import DatabaseObjectRecords
 from opstore_daemon.store.opening import open_together
+from opstore_daemon.system import namespaces
 from opstore_daemon.web.app import build
 from opstore_daemon.web.guards import Guards, Scope
 from opstore_daemon.web.readiness import Readiness
@@ -81,6 +82,7 @@ class OpStoreServer:
             home=None if self._home is None else str(self._home),
             schema=self.migrate.current() or "",
             started_at=self._started_at,
+            host=namespaces.host_name() or None,
         )
 
     def stop(self) -> None:

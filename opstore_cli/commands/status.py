@@ -28,8 +28,9 @@ def status(session: Session) -> int:
       opstore status -q || opstore start
 
     The daemon is that of --url, OPSTORE_URL or a settings file, else the local one. "because" says which of them
-    applies, "credential" where the token comes from. "garbage" is what no version refers to, and "trash" what was
-    collected and is not deleted yet. Unfinished transfers are listed with the command that resumes each.
+    applies, "credential" where the token comes from. Behind a load balancer, "host" and "pid" say which daemon
+    answered. "garbage" is what no version refers to, and "trash" what was collected and is not deleted yet. Unfinished
+    transfers are listed with the command that resumes each.
 
     status never starts the daemon. -q prints the URL. Off a terminal, sizes are in bytes.
     """
@@ -84,6 +85,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         "home": found.home,
         "started_at": format_time(found.started_at),
         "schema": found.schema,
+        "host": found.host,
         **_chosen(settings),
         **sizes,
         "unfinished": list_unfinished(settings.home, settings.url, client),

@@ -1,6 +1,7 @@
 """The main workflow in a shell: each command plain, with -q and with --json."""
 
 import json
+import platform
 import re
 import shlex
 import signal
@@ -451,8 +452,16 @@ def test_the_status_of_a_daemon_with_a_url_has_its_schema(machine: Machine) -> N
     options = ["--url", machine.url]
     code, out, err = machine.run("status", *options)
     named = "--url names it"
-    assert (code, out, err) == (0, f"{STATE_LINES}schema\t{HEAD}\nbecause\t{named}\n{FURTHER}", "")
-    assert machine.ask("status", *options) == (0, {**STATUS, "schema": HEAD, "because": named}, None)
+    assert (code, out, err) == (
+        0,
+        f"{STATE_LINES}schema\t{HEAD}\nhost\t{platform.node()}\nbecause\t{named}\n{FURTHER}",
+        "",
+    )
+    assert machine.ask("status", *options) == (
+        0,
+        {**STATUS, "schema": HEAD, "host": platform.node(), "because": named},
+        None,
+    )
     assert machine.run("status", "-q", *options) == (0, "URL\n", "")
 
 

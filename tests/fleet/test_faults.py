@@ -111,6 +111,27 @@ def test_a_database_that_goes_away_and_comes_back(tmp_path: Path, postgres: "Pos
             http.close()
 
 
+def test_daemons_that_are_replaced_one_after_the_other(tmp_path: Path, postgres: "Postgres", bucket: "Bucket") -> None:
+    """As an upgrade does it: SIGTERM, the end of running requests, and a new daemon, while clients push."""
+    with behind_proxies(tmp_path, postgres, bucket) as (fleet, _), fleet.by_connection() as balancer:
+        with Pusher(fleet, balancer.url, 0) as first, Pusher(fleet, balancer.url, 1) as second:
+            for place in range(fleet.count):
+                before = [len(each.acknowledged) for each in (first, second)]
+                assert fleet.daemon(place).stop() == 0
+                fleet.start(place)
+                wait_for(
+                    lambda: all(
+                        len(each.acknowledged) > count + 2
+                        for each, count in zip((first, second), before, strict=True)  # noqa: B023
+                    ),
+                    "pushes",
+                )
+        with fleet.client(balancer.url) as client:
+            for each in (first, second):
+                each.check(client)
+                assert each.refused == [], "no client has seen an error"
+
+
 @pytest.mark.slow
 def test_a_postgresql_server_that_is_stopped_and_killed(tmp_path: Path, object_store: "ObjectStore") -> None:
     from tests.support.postgres import Postgres
@@ -140,6 +161,7 @@ def test_a_postgresql_server_that_is_stopped_and_killed(tmp_path: Path, object_s
                 assert client.fsck(read_data=True).clean
 
 
+@pytest.mark.timeout(1800)  # of the full figure
 @pytest.mark.parametrize("pushes", figures(400, 8))
 def test_an_object_store_that_refuses_and_dawdles(
     tmp_path: Path, postgres: "Postgres", object_store: "ObjectStore", bucket: "Bucket", pushes: int

@@ -65,6 +65,7 @@ def started(tmp_path: Path, postgres: "Postgres", object_store: "ObjectStore") -
         yield fleet, database
 
 
+@pytest.mark.timeout(3600)  # of the full figure
 @pytest.mark.parametrize("pushes", figures(16_000, 64))
 def test_pushes_onto_one_op(started: tuple[Fleet, str], postgres: "Postgres", pushes: int) -> None:
     fleet, database = started
@@ -107,6 +108,7 @@ class Stream(io.BytesIO):
         return False
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("size", figures(64 * MIB, 17 * MIB))
 def test_pushes_of_which_each_append_goes_to_another_daemon(started: tuple[Fleet, str], size: int) -> None:
     fleet, _ = started

@@ -203,7 +203,7 @@ def wrong_types(value: Any) -> list[Any]:
 
 NULLABLE = {"size", "until", "run", "exit_code"}
 LEGAL = {"exit_code": -1, "duration": 1.5}  # numbers that these keys may have
-NULLABLE_IN_STATUS = {"ops", "versions", "database_size", "blobs_size"}  # an earlier daemon has none of them
+NULLABLE_IN_STATUS = {"host", "ops", "versions", "database_size", "blobs_size"}  # an earlier daemon has none of them
 
 
 def mutations(document: Any, *, is_status: bool = False) -> Iterator[Mutation]:

@@ -8,7 +8,9 @@ from opstore_daemon.protocol.records.base import Count, Reason, Record, Sentence
 
 
 class Status(Record, frozen=True, kw_only=True):
-    """The state of the daemon. `home` is None if it has no data folder.
+    """The state of the daemon that answered, which may be one of several. `home` is None if it has no data folder.
+
+    `host` is the name of its machine or container, None if an earlier release runs there.
 
     `ops` and `versions` count what the store has. `database_size` and `blobs_size` are bytes: those of the database's
     files, None if it has none, and those of all stored blobs, each counted once.
@@ -23,6 +25,7 @@ class Status(Record, frozen=True, kw_only=True):
     versions: Count | None = None
     database_size: Size | None = None
     blobs_size: Size | None = None
+    host: Reason | None = None
 
 
 class Problem(Record, frozen=True, kw_only=True):
