@@ -1,4 +1,8 @@
-"""Alembic's environment: run the migrations on the connection in its attributes."""
+"""Alembic's environment: run the migrations on the connection in its attributes.
+
+From 0013 on they run on PostgreSQL too. There a text that they add has the type `as_bytes(…)`, and a partial index has
+`postgresql_where` besides `sqlite_where` (metadata.postgres.schema).
+"""
 
 from alembic import context
 

@@ -35,5 +35,9 @@ def tables() -> MetaData:
 
 
 def as_bytes(type_: Any) -> Any:
-    """Return the type of a text that is compared byte by byte. A migration uses it for each text that it adds."""
-    return Text(collation="C") if isinstance(type_, Text) else String(type_.length, collation="C")
+    """Return the type of a text that is compared byte by byte, on either database.
+
+    A migration uses it for each text that it adds.
+    """
+    is_text = isinstance(type_, Text)
+    return type_.with_variant(Text(collation="C") if is_text else String(type_.length, collation="C"), "postgresql")
