@@ -120,4 +120,7 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
         if now - self._checked_at < 1:
             return []
         self._checked_at = now
+        if any(channel.lacks_memory for channel in channels):
+            for channel in channels:
+                channel.rest_if_quiet(now)
         return [channel for channel in channels if channel.is_overdue(now)]

@@ -30,6 +30,7 @@ LINGER_BYTES = 256 * 1024 * 1024
 
 HEAD_SECONDS = 10.0  # for a whole head, from its first byte
 BODY_SECONDS = 120.0  # for a whole body, unless it is that of an append
+QUIET_SECONDS = 5.0  # without a byte of an append, after which its memory is for others, if they wait for some
 STALLED_SECONDS = 120.0  # without a byte of a response, of an append, or of the next request
 
 
@@ -123,16 +124,30 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def is_overdue(self, now: float) -> bool:
         """Return whether the client has exceeded the deadline of what it is doing; False while a request runs.
 
-        While its upload takes no bytes, the client has no deadline, but it may have gone, which the loop does not see.
+        While its upload is opened, or does not take the bytes that it has sent, the client has no deadline, but it may
+        have gone, which the loop does not see.
         """
         if self.requests or self._linger_until is not None:
             return False
         if self.is_waiting:
-            self.active_at = now
-            return self.is_client_gone()
+            if self.is_client_gone():
+                return True
+            if self._is_opening or _has_unread(self.socket):
+                self.active_at = now
         if self.total_outbufs_len or self.request is None or self.request.upload_body is not None:
             return bool(now - self.active_at > STALLED_SECONDS)
         return bool(now - self._began_at > (BODY_SECONDS if self.request.headers_finished else HEAD_SECONDS))
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether an upload waits for memory, or for the storage."""
+        body = None if self.request is None else self.request.upload_body
+        return body is not None and body.lacks_memory
+
+    def rest_if_quiet(self, now: float) -> None:
+        """Give the memory of an append to others if its client has sent nothing for a while."""
+        if self.request is not None and self.request.upload_body is not None and now - self.active_at > QUIET_SECONDS:
+            self.request.upload_body.rest()
 
     def recv(self, buffer_size: int) -> bytes | StoredBytes:
         """Receive the next bytes, at most the share of a turn, or have an upload receive them."""
@@ -335,6 +350,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._behind, self.buffered = b"", 0
         super().handle_close()
         self.server.connection_closed()
+
+
+def _has_unread(connection: socket.socket) -> bool:
+    """Return whether bytes have arrived that are not read yet."""
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except (OSError, ValueError):
+        return False
 
 
 def _has_ended(connection: socket.socket) -> bool:

@@ -52,7 +52,7 @@ class UploadBody:
         self._receiver, self._storage, self._open_writer = receiver, storage, open_writer
         self._count = 0
         self._closing = threading.Lock()
-        self._closed = self._is_called_back = False
+        self._closed = self._is_called_back = self._is_resting = False
         if writer is None:
             self._run(self._open)
 
@@ -87,6 +87,8 @@ class UploadBody:
         writer = self.writer
         if writer is None:
             return self.failure is None
+        if self._is_resting:
+            return True
         if writer.is_ready():
             return False
         if not self._is_called_back:
@@ -98,6 +100,24 @@ class UploadBody:
         self._is_called_back = False
         if self._storage is not None:
             self._storage.wake()
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether the upload has waited for memory, or for the storage, since the last time that it took bytes."""
+        return self._is_called_back
+
+    def rest(self) -> None:
+        """Store what the upload has, and give its memory to others until more bytes come: its client sends nothing."""
+        if self.writer is not None and self.writer.is_unstored and not (self._is_resting or self._is_called_back):
+            self._is_resting = True
+            self._run(self._rest)
+
+    def _rest(self) -> None:
+        try:
+            with suppress(errors.OpStoreError):  # the next append reports it
+                self._opened.rest()
+        finally:
+            self._is_resting = False
 
     @property
     def is_unstored(self) -> bool:

@@ -23,6 +23,7 @@ class Writer:
     ) -> None:
         """`end` ends an upload that a full disk refused; `max_size` is the largest that the saver can store."""
         self._opened, self._space, self._end, self._max_size = opened, space, end, max_size
+        self._waits = 0  # functions that the draft has not called yet
         self._failure: errors.OpStoreError | None = None  # of `finish`
 
     def is_ready(self) -> bool:
@@ -31,7 +32,13 @@ class Writer:
 
     def when_ready(self, call: Callable[[], None]) -> None:
         """Call the function once, when the next append need not wait; from any thread, or at once."""
-        self._opened.draft.when_ready(call)
+        self._waits += 1
+
+        def ready() -> None:
+            self._waits -= 1
+            call()
+
+        self._opened.draft.when_ready(ready)
 
     def append(self, data: bytes | memoryview) -> None:
         """Append the data; raise UploadNotOpen, TooLarge, StorageFull or StorageFailed, and append nothing.
@@ -109,11 +116,22 @@ class Writer:
         with opened.lock:
             if opened.closed:
                 raise errors.UploadNotOpen(upload=opened.upload)
+            gets_memory = self._waits > 0
             try:
                 opened.store()
             except errors.StorageFull as error:
                 opened.refused = True
                 raise ended(error) from error
+            if gets_memory:  # later, when nobody would give it back
+                opened.close()
+
+    def rest(self) -> None:
+        """Store what was accepted, without giving up the right to append. Waits; raises as `finish` does."""
+        opened = self._opened
+        with opened.lock:
+            if opened.writer is self and not opened.closed:
+                opened.store()
+                opened.is_unstored = True  # it may take memory again
 
     def end_if_refused(self) -> None:
         """End the upload if a full disk refused its bytes, which frees those that it has. Waits for locks."""

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.http_server.channel import STALLED_SECONDS
+from opstore_daemon.http_server.channel import QUIET_SECONDS, STALLED_SECONDS
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.file_draft import FileDraft
+from tests.daemon.http.test_other_servers import Serving, werkzeug_server, wsgiref_server
 from tests.daemon.http.test_uploads import begin
 from tests.support.clock import Clock
 from tests.support.daemons import daemons
@@ -267,6 +268,41 @@ def test_the_memory_of_a_client_that_stalls_is_freed_for_others(both: Daemons, s
     assert [both.offset(upload) for upload in uploads] == [10, 10, PART], "what the stalled clients sent is stored"
 
 
+def test_clients_that_send_slowly_lend_their_memory_to_others(both: Daemons, shared: SharedStore) -> None:
+    """A client that sends a byte now and then never stalls, and would hold its memory for ever."""
+    uploads = [both.create(PART) for _ in range(4)]
+    with ExitStack() as held:
+        raws = [held.enter_context(Raw(both.ports[0])) for _ in uploads]
+        for number, (raw, upload) in enumerate(zip(raws, uploads, strict=True)):
+            begin(raw, upload, 0, PART)
+            if number < 2:
+                raw.send(BODY[:10])
+                wait_for(partial(has_memory, shared, number + 1), "the memory of the upload")
+        senders = [send(raw, BODY[:PART]) for raw in raws[2:]]
+        wait_for(lambda: any(each.lacks_memory for each in both.listeners[0]._channels()), "the third upload")
+        both.after(QUIET_SECONDS + 2)
+        assert [raw.answer().status for raw in raws[2:]] == [200, 200]
+        senders += [send(raw, BODY[10:PART]) for raw in raws[:2]]
+        assert [raw.answer().status for raw in raws[:2]] == [200, 200]
+        for sender in senders:
+            sender.join()
+    assert [both.offset(upload) for upload in uploads] == [PART] * 4
+    assert shared.stored == 4 * PART
+
+
+def test_a_client_that_stalls_while_it_waits_for_memory_is_closed(both: Daemons, shared: SharedStore) -> None:
+    upload = both.create()
+    assert shared.take(MEMORY)
+    try:
+        with Raw(both.ports[0]) as raw:
+            begin(raw, upload, 0, len(BODY))
+            wait_for(lambda: any(each.lacks_memory for each in both.listeners[0]._channels()), "the wait for memory")
+            both.after(STALLED_SECONDS + 2)
+            assert raw.is_closed()
+    finally:
+        shared.give_back(MEMORY)
+
+
 def test_a_slow_object_store_is_no_stalled_client(both: Daemons, shared: SharedStore) -> None:
     upload = both.create()
     with Raw(both.ports[0]) as raw:
@@ -434,3 +470,35 @@ def test_bytes_of_a_folder_are_received_by_the_loop_without_copying(
     if spliced:
         assert len(copied) <= 1, "only what arrived with the head"
         assert len(spliced) >= len(BODY) // MIB
+
+
+# --- behind other servers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serving", [wsgiref_server, werkzeug_server])
+def test_the_same_rules_hold_behind_other_servers(tmp_path: Path, shared: SharedStore, serving: Serving) -> None:
+    """There a thread for each connection waits, and others are served."""
+    with daemons(tmp_path, shared) as servers, serving(servers[0]) as one, serving(servers[1]) as two:
+        upload = servers[0].store.create_upload(owner(servers[0]), len(BODY)).upload
+        with Http(f"http://127.0.0.1:{one}") as http, Http(f"http://127.0.0.1:{two}") as other:
+            assert http.append(upload, BODY[:PART], 0).json()["offset"] == PART
+            assert other.append(upload, BODY[PART : 3 * PART], PART).json()["offset"] == 3 * PART
+            assert http.append(upload, b"x", PART).status_code == 409
+            shared.fails = lambda _: errors.StorageFailed(reason="SlowDown")
+            assert http.append(upload, BODY[3 * PART : 3 * PART + 9], 3 * PART).status_code == 503
+            shared.fails = lambda _: None
+            with Raw(one) as raw:
+                begin(raw, upload, 3 * PART, len(BODY) - 3 * PART)
+                wait_for(lambda: receiving(servers))
+                with shared.closed():
+                    sender = send(raw, BODY[3 * PART :])
+                    assert is_alive(one)
+            wait_for(lambda: shared.memory == 0 and not receiving(servers), "the end of the client that has gone")
+            offset = other.get(f"/v1/uploads/{upload}").json()["offset"]
+            assert other.append(upload, BODY[offset:], offset).json()["offset"] == len(BODY)
+            sender.join()
+            request = {"upload": upload, "checksum": checksum_of(new_sum(BODY)), "size": len(BODY)}
+            assert http.post("/v1/ops/up/versions", request).json()["digest"] == digest_of(BODY)
+            assert other.pull("up").content == BODY
+    assert shared.stored == len(BODY)
+    assert shared.peak <= 2 * PART + MIB
