@@ -31,11 +31,11 @@ class Process:
 
 
 @contextmanager
-def daemon_process(home: Path) -> Iterator[Process]:
-    """Run a daemon of that home for the block."""
+def daemon_process(home: Path, *arguments: str) -> Iterator[Process]:
+    """Run a daemon of that home for the block; `arguments` are those of `serve`."""
     reading, writing = os.pipe()
     environ = {**os.environ, "OPSTORE_HOME": str(home), "OPSTORE_READY_FD": str(writing)}
-    command = [sys.executable, "-P", "-m", "opstore_daemon", "serve"]
+    command = [sys.executable, "-P", "-m", "opstore_daemon", "serve", *arguments]
     with (
         open(reading) as ready,
         subprocess.Popen(
