@@ -69,13 +69,18 @@ class Config:
         is_folder = parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path
         return Path(unquote(parts.path)) if is_folder else None
 
+    @property
+    def is_in_object_store(self) -> bool:
+        """Whether the blobs are in an object store."""
+        return urlsplit(self.saver_url).scheme == "s3"
+
     def saver(self) -> BaseSaver:
         """Return the saver at `saver_url`; raises InvalidSetting and LibraryMissing."""
         if urlsplit(self.saver_url).scheme == "memory":
             return MemorySaver()
         if self.saver_folder is not None:
             return FileSaver(self.saver_folder)
-        if urlsplit(self.saver_url).scheme == "s3":
+        if self.is_in_object_store:
             from opstore_daemon.savers import S3Saver  # only now: boto3 takes a quarter of a second to import
 
             return S3Saver(self.saver_url)

@@ -34,6 +34,9 @@ class RestoredHome:
             advice = "restore into files, without --db; then opstore migrate moves the store there"
             raise errors.BackupRefused(reason=f"a backup can't be restored into {server}", advice=advice)
         database, folder = path_of(config.db_url), config.saver_folder
+        if config.is_in_object_store:
+            advice = "restore into files, without --saver; then opstore migrate moves the store there"
+            raise errors.BackupRefused(reason="a backup can't be restored into an object store", advice=advice)
         if database is None or folder is None:
             reason = "a backup can't be restored into memory: give a --db and a --saver that are on a disk"
             raise errors.BackupRefused(reason=reason, advice="")

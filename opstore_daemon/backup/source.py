@@ -24,6 +24,10 @@ from opstore_daemon.savers import BaseSaver, MemorySaver
 from opstore_daemon.system.lock_file import is_locked
 
 ELSEWHERE = "back it up with pg_dump or its server's own tools, and the bytes as operations.md says"
+OBJECTS_ELSEWHERE = (
+    "copy the database and keep the objects of the last days, as operations.md says, or copy the store into files with "
+    "opstore migrate"
+)
 EXAMINED = 100  # stored versions, in search of one whose bytes the saver has
 
 
@@ -46,6 +50,8 @@ class Source:
             self._explain_missing_database(config)
         with database_copy.translated(database):
             DatabaseFile(database).check_complete()
+        if config.is_in_object_store:
+            _refuse(f"its bytes are in an object store, {config.saver_url}", OBJECTS_ELSEWHERE)
         saver = config.saver()
         if isinstance(saver, MemorySaver):
             _refuse("the bytes are in memory: nothing of them outlives the daemon")

@@ -15,6 +15,7 @@ import pytest
 
 from opstore_daemon.backup import database_copy, files
 from opstore_daemon.backup.creation import back_up
+from opstore_daemon.backup.home import RestoredHome
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver
@@ -408,6 +409,16 @@ def test_a_store_in_memory_is_refused(home: Home, folder: Path) -> None:
     for urls in ({"db": "sqlite:///:memory:"}, {"saver": "memory:"}):
         with pytest.raises(errors.BackupRefused, match="in memory"):
             back_up(home.settings(**urls), folder, lambda _: None)
+    assert not folder.exists()
+
+
+def test_a_store_in_an_object_store_is_refused_with_another_way(home: Home, folder: Path) -> None:
+    with pytest.raises(errors.BackupRefused, match="in an object store, s3://models/x") as refused:
+        back_up(home.settings(saver="s3://models/x"), folder, lambda _: None)
+    assert "opstore migrate" in refused.value.advice
+    with pytest.raises(errors.BackupRefused, match="into an object store") as refused:
+        RestoredHome(home.settings(saver="s3://models/x"))
+    assert "opstore migrate" in refused.value.advice
     assert not folder.exists()
 
 
