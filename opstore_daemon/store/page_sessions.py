@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection, Executable, delete, insert, select, update
 
@@ -21,6 +22,8 @@ from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import PageCode, PageSession
 from opstore_daemon.store.journal import to_microseconds
 from opstore_daemon.store.transactions import utc
+
+T = TypeVar("T")
 
 CODE_SECONDS = 60  # for which a code works
 SESSION_SECONDS = 12 * 3600  # after which a session expires
@@ -73,7 +76,7 @@ class PageSessions:
             _delete_old_sessions(MAX_SESSIONS, owner=owner).run(connection)
             return secret
 
-        return self._database.write_freeing(work)
+        return self._write(work)
 
     def _is_code(self, hashed: str, now: int) -> bool:
         with self._database.read() as connection:
@@ -90,7 +93,16 @@ class PageSessions:
     def end(self, secret: str) -> None:
         """End the session with this secret."""
         ended = _delete_session(hashed=fingerprint(secret))
-        self._database.write_freeing(lambda connection: ended.run(connection))
+        self._write(ended.run)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        """Do the work in a transaction that may use the reserve of a full disk. It needs no order with others."""
+
+        def write() -> T:
+            with self._database.write(ordered=False) as connection:
+                return work(connection)
+
+        return self._database.spend_on(write)
 
     def end_all(self, owner: str) -> None:
         """End every session of the owner, and invalidate the owner's codes."""
@@ -99,7 +111,7 @@ class PageSessions:
             for table in (PageCode, PageSession):
                 connection.execute(delete(table).where(table.owner == owner))
 
-        self._database.write_freeing(work)
+        self._write(work)
 
 
 def _delete_expired(connection: Connection, now: int) -> None:

@@ -151,6 +151,23 @@ def test_status_and_readiness(fleet: Fleet, client: OpStoreClient, balancer: Req
         assert [http.get(routes.READY).status_code for _ in range(fleet.count)] == [200] * fleet.count
 
 
+def test_a_home_has_nothing_that_another_daemon_would_need(fleet: Fleet, client: OpStoreClient) -> None:
+    """So it can be a temporary folder of a container whose other files can only be read."""
+    client.push("home", Stream(random_bytes(9 * MIB)))
+    for place in range(fleet.count):
+        home = fleet.daemon(place).home
+        assert {path.name for path in home.iterdir()} <= {"daemon.json", "daemon.lock", "daemon.log"}
+        assert sum(path.stat().st_size for path in home.iterdir()) < MIB, "no byte of an op"
+    kept = client.pull("home")
+    assert fleet.daemon(0).stop() == 0
+    for path in fleet.daemon(0).home.iterdir():
+        path.unlink()
+    fleet.daemon(0).home.rmdir()
+    fleet.start(0)
+    with fleet.client(fleet.daemon(0).url, "after") as after:
+        assert after.pull("home") == kept
+
+
 def test_two_daemons_push_the_same_bytes_at_the_same_time(fleet: Fleet, client: OpStoreClient) -> None:
     def push(other: OpStoreClient, number: int) -> str:
         return other.push(f"same-{number}", b"the same bytes" * 100).digest or ""

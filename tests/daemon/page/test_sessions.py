@@ -357,13 +357,13 @@ def test_what_is_no_secret_takes_no_statement(sessions: PageSessions, secret: st
 def test_a_user_can_log_out_while_the_disk_is_full(sessions: PageSessions, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = sessions.start(sessions.invite("owner")) or ""
     freed: list[object] = []
-    write_freeing = sessions._database.write_freeing
+    spend_on = sessions._database.spend_on
 
     def recorded(work: Any) -> Any:
         freed.append(work)
-        return write_freeing(work)
+        return spend_on(work)
 
-    monkeypatch.setattr(sessions._database, "write_freeing", recorded)
+    monkeypatch.setattr(sessions._database, "spend_on", recorded)
     sessions.end(secret)
     sessions.end_all("owner")
     assert len(freed) == 2, "it may use the reserve"
