@@ -2,7 +2,7 @@
 
 Fills SQLite and PostgreSQL with versions of the shape that pushes leave (benchmarks.shaped), and extrapolates to 10^9.
 An index grows in proportion to its rows; its depth follows from how many entries fit on a page. A last table has what a
-push writes to the log of each database, so to a replica or an archive.
+push writes to the log of each database, so to a replica or an archive. docs/scale.md has the conclusions.
 """
 
 import argparse
@@ -60,8 +60,11 @@ def main() -> None:
         fill(server.db, asked.versions)
         report("PostgreSQL", asked.versions, postgres_trees(url))
         logged["PostgreSQL"] = postgres_log(server, url, asked.pushes)
+        with connected(url) as connection:
+            counter = connection.execute("SELECT pg_relation_size('counter')").fetchone()[0]
     rows = [(name, *(f"{each / 1024:.1f}" for each in values)) for name, values in logged.items()]
     show("the log of a push with a link and a label", ("", "KiB a push", "KiB a push, after a checkpoint"), rows)
+    print(f"the table of the counter after {asked.pushes} pushes: {counter} bytes")
 
 
 @contextmanager
@@ -93,8 +96,8 @@ def report(name: str, versions: int, trees: list[Tree]) -> None:
             continue
         heap = sum(each.size for each in own if each.name == table)
         indexes = sum(each.size for each in own if each.name != table)
-        known = [each for each in own if each.inner > MANY] or own
-        deepest = max(each.levels_at(LARGE * each.rows / versions) if each.leaves else 0 for each in known)
+        known = [each for each in own if each.inner > MANY]
+        deepest = max((each.levels_at(LARGE * each.rows / versions) for each in known), default="-")
         rows.append((
             table, f"{count / versions:.2f}", f"{heap / count:.0f}", f"{indexes / count:.0f}", str(len(own) - 1),
             f"{(heap + indexes) / versions:.0f}", f"{max(each.levels for each in own)}",

@@ -29,6 +29,10 @@ BENCHMARKS = {
         ["20 connections", "blank lines, no token", "two pulls in one piece", "64 open files", "long paths"],
     ),
     "validity": (["--db", "postgres", "--versions", "40", "--rounds", "4"], ["verdict of an edge", "resolution of 20"]),
+    "fleet": (
+        ["--seconds", "0.3", "--rounds", "1", "--clients", "2", "--mib", "10"],
+        ["onto ops of their own", "onto one op", "PostgreSQL, S3, 3 daemons", "processor s of the daemons"],
+    ),
     "counters": (
         ["--seconds", "1", "--rounds", "1", "--clients", "2"],
         ["no time between statements", "one counter, first", "a counter for each op, first", "2 clients"],
