@@ -25,16 +25,13 @@ BEFORE = {
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
-TRAINS = {
-    "docs/tutorial.md",
-    "sklearn.md",
-    "objects.md",
-    "notebook.md",
-}  # they import scikit-learn, which takes seconds
+# They take seconds: they import scikit-learn, run a hundred commands or evaluate models. All of them are about what
+# other tests run in small: tests/cli/sklearn, tests/cli/objects, tests/scenarios, tests/e2e/validity.
+SLOW = {"docs/tutorial.md", "docs/rules.md", "docs/bisect.md", "sklearn.md", "objects.md", "notebook.md"}
 
 
 def _document(path: Path) -> ParameterSet:
-    return pytest.param(path, id=name_of(path), marks=[pytest.mark.slow] if name_of(path) in TRAINS else [])
+    return pytest.param(path, id=name_of(path), marks=[pytest.mark.slow] if name_of(path) in SLOW else [])
 
 
 def folded(text: str) -> str:
@@ -113,7 +110,7 @@ ABOUT_PYTHON = [
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in TRAINS else []) for name in ABOUT_PYTHON]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ABOUT_PYTHON]
 )
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")

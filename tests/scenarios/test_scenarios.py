@@ -123,12 +123,18 @@ def cases() -> Iterator[Any]:
     """Yield each scenario with each transport.
 
     The slow ones are in `make test-all` only: what a client does in process, it does over HTTP too, and of ten
-    scenarios, `make test` runs one in PostgreSQL.
+    scenarios, `make test` runs five in memory and one in PostgreSQL.
     """
     for number, scenario in enumerate(EVERY_SCENARIO):
         for transport in (*TRANSPORTS, *ON_POSTGRES):
-            tenth = {"postgres": 0, "postgres_http": 5}.get(transport)
-            is_slow = transport == "process" if tenth is None else number % 10 != tenth
+            of_ten = {
+                "memory": range(0, 10, 2),
+                "process": (),
+                "http": range(10),
+                "postgres": (0,),
+                "postgres_http": (5,),
+            }
+            is_slow = number % 10 not in of_ten[transport]
             marks = [pytest.mark.slow] if is_slow else []
             yield pytest.param(scenario, transport, id=f"{scenario.__name__}-{transport}", marks=marks)
 

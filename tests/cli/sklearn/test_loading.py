@@ -59,8 +59,9 @@ def transforming() -> Any:
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        *(("skops", make) for make in (pca_and_forest, scaled, branches, rooted, with_output, searched, transforming)),
-        *(("joblib", make) for make in (branches, searched)),
+        *(("skops", make) for make in (pca_and_forest, branches, searched, transforming)),
+        *(pytest.param("skops", make, marks=pytest.mark.slow) for make in (scaled, rooted, with_output)),
+        *(pytest.param("joblib", make, marks=pytest.mark.slow) for make in (branches, searched)),
     ],
 )
 def test_a_loaded_pipeline_has_the_same_results_and_parameters(client: OpStoreClient, name: str, make: Any) -> None:
@@ -93,15 +94,20 @@ def described(estimator: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "selected",
     [
-        FRAME.columns[:2],
         FRAME.columns[2:].rename("petal"),
         FRAME.dtypes == "float64",
         FRAME.columns.values[1:3],
         pd.array(["sepal length (cm)"], dtype="string"),
-        pd.Index([0, 3]),
-        np.array([True, False, False, True]),
-        np.array(["sepal length (cm)"]),
-        slice("sepal length (cm)", "petal length (cm)"),
+        *(
+            pytest.param(further, marks=pytest.mark.slow)
+            for further in (
+                FRAME.columns[:2],
+                pd.Index([0, 3]),
+                np.array([True, False, False, True]),
+                np.array(["sepal length (cm)"]),
+                slice("sepal length (cm)", "petal length (cm)"),
+            )
+        ),
     ],
     ids=str,
 )

@@ -114,11 +114,11 @@ def _pairs() -> Iterator[object]:
 
 @pytest.mark.parametrize(("way", "method"), list(_pairs()))
 def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Machine, method: str, way: str) -> None:
-    """Pools, a worker of a worker and a single process get each way in `make test-all`, and one in `make test`."""
+    """All kinds of workers get each way in `make test-all`, and one in `make test`, in which they are forked."""
     daemon = machine if way in ("token file", "OPSTORE_TOKEN for the local daemon") else other
     arguments, environ = configure(machine, daemon, way)
     path = script(machine, SCRIPT.replace("ARGUMENTS", arguments))
-    workers = "all kinds of workers" if way == "argument" or is_all() else "one worker"
+    workers = "all kinds of workers" if (way, method) == ("argument", "fork") or is_all() else "one worker"
     source = machine.do(path, method, daemon.token, workers, program=[sys.executable], env=environ)
     assert source == way.split(" for ")[0]
     assert files(machine) == []
