@@ -124,9 +124,10 @@ class DatabaseObjectRecords(ObjectRecords):
 
     def _again(self, change: Callable[[Connection], T]) -> T:
         """Make a change in a transaction, and again if another daemon makes one that it collides with."""
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             try:
-                with self._database.write(ordered=False) as connection:
+                # One after another from the second attempt on: of many that collide, one is through each time.
+                with self._database.write(ordered=attempt > 0) as connection:
                     try:
                         return change(connection)
                     except IntegrityError as error:

@@ -1,14 +1,16 @@
 """The records of objects: what each change allows and refuses, and that one writer of an upload counts."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.savers.object_records import Discarded, DraftTaken, InTrash, Part
+from opstore_daemon.savers.conformance.common import all_at_once
+from opstore_daemon.savers.object_records import Discarded, DraftRecord, DraftTaken, InTrash, Part
 from opstore_daemon.store.object_records import DatabaseObjectRecords
 
 UPLOAD, OTHER = "a" * 32, "b" * 32
@@ -28,9 +30,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/opstore.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    is_sqlite = request.param == "sqlite"
+    database = Database(f"sqlite:///{tmp_path}/opstore.db" if is_sqlite else request.getfixturevalue("postgres_url"))
     database.create_all()
     yield database
     database.close()
@@ -270,3 +273,37 @@ def test_changes_inside_of_a_transaction_are_seen_there_and_rolled_back_with_it(
     assert not records.in_transaction
     assert states(records) == {key: "blob"}
     assert list(records.drafts()) == []
+
+
+# --- several daemons --------------------------------------------------------------------------------------------------
+
+
+def test_daemons_that_publish_the_same_digest_at_once_leave_one_blob(records: DatabaseObjectRecords) -> None:
+    for _ in range(5):
+        keys = [new(records) for _ in range(8)]
+        assert all_at_once([partial(records.publish, key, DIGEST, 3) for key in keys]) == []
+        found = states(records)
+        assert sorted(found[key] for key in keys) == ["blob"] + ["trash"] * 7
+
+
+def test_daemons_that_take_the_same_upload_at_once_have_different_fences(records: DatabaseObjectRecords) -> None:
+    for number in range(5):
+        taken: list[DraftRecord] = []
+        upload = f"{number:032x}"
+        assert all_at_once([lambda upload=upload, taken=taken: taken.append(records.take(upload))] * 8) == []  # type: ignore[misc]
+        assert len({each.fence for each in taken}) == 8
+        assert len({each.key for each in taken}) == 1
+        assert max(each.fence for each in taken) == records.fence(upload)
+
+
+def test_a_deletion_and_a_publication_at_once_are_one_or_the_other(records: DatabaseObjectRecords) -> None:
+    for _ in range(20):
+        key = new(records)
+        results: dict[str, bool] = {}
+        jobs: list[Callable[[], object]] = [
+            lambda key=key, results=results: results.update(moved=records.move(key, "draft", "deleting")),  # type: ignore[misc]
+            lambda key=key, results=results: results.update(published=records.publish(key, DIGEST, 3)),  # type: ignore[misc]
+        ]
+        assert all_at_once(jobs) == []
+        assert results["moved"] is not results["published"]
+        assert (states(records)[key] == "blob") is results["published"]
