@@ -23,7 +23,7 @@ from opstore_daemon.rules.store_binding import DatabaseState, SaverState, decide
 from opstore_daemon.savers import BaseSaver, MemorySaver
 from opstore_daemon.system.lock_file import is_locked
 
-ELSEWHERE = "back it up with pg_dump or its server's own tools, and the bytes as operations.md says"
+ELSEWHERE = "back it up with pg_dump or with its server's own tools; see Operations in the documentation"
 OBJECTS_ELSEWHERE = (
     "copy the database and keep the objects of the last days, as operations.md says, or copy the store into files with "
     "opstore migrate"
