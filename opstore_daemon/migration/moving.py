@@ -15,7 +15,7 @@ from opstore_daemon.migration import source as source_module
 from opstore_daemon.migration import target as target_module
 from opstore_daemon.migration.blobs import BlobCopy, Copied
 from opstore_daemon.migration.places import Places, refuse
-from opstore_daemon.migration.rows import RowCopy
+from opstore_daemon.migration.rows import RowCopy, copied_tables
 from opstore_daemon.migration.source import Facts, Source
 from opstore_daemon.migration.target import Target
 from opstore_daemon.protocol.backup_lines import Migrated, Planned
@@ -55,21 +55,22 @@ def migrate(
 
 
 def _move(source: Source, target: Target, facts: Facts, snapshot: Any, report: Report, *, checksum: bool) -> Migrated:
-    saver = target.begin(_command(source, target))
-    blobs = BlobCopy(source, saver, checksum=checksum)
+    marker = target.begin(_command(source, target))
+    assert target.saver is not None  # noqa: S101 - this is no dry run
+    blobs = BlobCopy(source, target.saver, checksum=checksum)
     copied, rows = Copied(), 0
     if target.moves_blobs:
         copied = blobs.copy(snapshot, facts, report)
         source.check_place()
-    if target.moves_rows:
-        table_copy = RowCopy(snapshot, target.database, keeps_saver=not target.moves_blobs)
+    if target.moves_rows and marker is not None:
+        table_copy = RowCopy(snapshot, target.database, marker, keeps_saver=not target.moves_blobs)
         expected = table_copy.fingerprints(report)
         table_copy.copy(expected, report, is_resumed=target.is_resumed)
         rows = table_copy.verify(expected, report)
     if target.moves_blobs:
         copied.read_back = blobs.verify(snapshot, copied, facts, report)
     source.check_position(facts.position)
-    target.finish(facts.position)
+    target.finish(facts.position, marker)
     return Migrated(
         **_described(source, target, facts),
         copied=copied.copied,
@@ -93,7 +94,7 @@ def _plan(source: Source, target: Target, facts: Facts, snapshot: Any) -> Planne
                 if blobs is None or not target.is_resumed or not blobs.is_there(blob):
                     count, size = count + 1, size + blob.size
     if target.moves_rows:
-        tables = RowCopy(snapshot, target.database, keeps_saver=not target.moves_blobs).tables
+        tables = copied_tables(keeps_saver=not target.moves_blobs)
         rows = sum(row_copy.count(snapshot, table) for table in tables)
     return Planned(
         **_described(source, target, facts),

@@ -4,16 +4,17 @@ The rows of the tables whose content differs from that of the source are deleted
 copied again. The counter and the store's own row come last, in one transaction: until then the target is at position 0.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, update
 
 from opstore_daemon.backup.reporting import Report, Step, count_of
-from opstore_daemon.metadata import Database, row_copy
+from opstore_daemon.metadata import Database, row_copy, unfinished
 from opstore_daemon.metadata.row_copy import Fingerprint
 from opstore_daemon.metadata.tables import Counter, ObjectDraft, ObjectPart, StoredObject, StoreIdentity, Upload
+from opstore_daemon.metadata.unfinished import Marker
 from opstore_daemon.protocol import errors
 
 # One row each, which is there from the beginning.
@@ -22,21 +23,37 @@ _SINGLE = {table.__tablename__ for table in (Counter, StoreIdentity)}
 _OF_THE_SAVER = {table.__tablename__ for table in (Upload, StoredObject, ObjectDraft, ObjectPart)}
 
 
+def copied_tables(*, keeps_saver: bool) -> Sequence[Table]:
+    """Return the tables that are copied, each one after those that it refers to.
+
+    `keeps_saver`: the blobs stay where they are, and so do unfinished uploads.
+    """
+    return [each for each in row_copy.tables() if keeps_saver or each.name not in _OF_THE_SAVER]
+
+
 @dataclass(frozen=True, slots=True)
 class RowCopy:
-    """The rows that `snapshot` sees, and the database that they are copied to.
+    """The rows that `snapshot` sees, and the database that they are copied to, which has the marker of this process.
 
     `keeps_saver`: the blobs stay where they are, and so do unfinished uploads.
     """
 
     snapshot: Connection
     target: Database
+    marker: Marker
     keeps_saver: bool
 
     @property
     def tables(self) -> Sequence[Table]:
         """The tables that are copied, each one after those that it refers to."""
-        return [each for each in row_copy.tables() if self.keeps_saver or each.name not in _OF_THE_SAVER]
+        return copied_tables(keeps_saver=self.keeps_saver)
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Begin a transaction that writes to the target. Raises StoreInUse if another process has taken over."""
+        with self.target.write() as connection:
+            unfinished.require(connection, self.marker)
+            yield connection
 
     def fingerprints(self, report: Report) -> dict[str, Fingerprint]:
         """Return the digest of each table of the source."""
@@ -52,10 +69,10 @@ class RowCopy:
         for table in wanted:
             with closing(row_copy.batches(self.snapshot, table)) as batches:
                 for rows in batches:
-                    with self.target.write() as connection:
+                    with self._write() as connection:
                         row_copy.put(connection, table, rows)
                     step.advance(len(rows))
-        with self.target.write() as connection:
+        with self._write() as connection:
             row_copy.continue_ids(connection)
             for table in self.tables:
                 if table.name in _SINGLE:
@@ -67,7 +84,7 @@ class RowCopy:
         with self.target.read() as connection:
             is_complete = [row_copy.fingerprint(connection, each) == expected[each.name] for each in tables]
         first = is_complete.index(False) if False in is_complete else len(tables)
-        with self.target.write() as connection:
+        with self._write() as connection:
             row_copy.clear(connection, tables[first:])
         return tables[first:]
 
@@ -76,6 +93,8 @@ class RowCopy:
 
         Raises MigrationDiffers.
         """
+        with self.target.read() as connection:  # not in the long one, which would keep the marker from going
+            unfinished.require(connection, self.marker)
         with self.target.read_for_long() as connection:
             for name, found in self._read(connection, report, "verifying rows").items():
                 if found != expected[name]:

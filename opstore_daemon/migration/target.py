@@ -9,6 +9,7 @@ saver: a daemon with the old saver does not look at it, so the store can be used
 
 import os
 import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -73,16 +74,18 @@ class Target:
             most = f"{self.places.saver_url} takes {format_size(limit)} at most"
             refuse(f"the store has a blob of {format_size(largest)}, and {most}")
 
-    def begin(self, command: str) -> BaseSaver:
-        """Mark the target as unfinished, and create the schema; return its saver."""
+    def begin(self, command: str) -> Marker | None:
+        """Mark the target as unfinished, and create the schema; return the marker if the database has one."""
         saver, store_id = self.saver, self.source.store_id
         assert saver is not None  # noqa: S101 - this is no dry run
-        marker = Marker(store_id, self.places.database_url, saver.place(), command, is_whole=self.moves_rows)
+        run = uuid.uuid4().hex
+        marker = Marker(store_id, self.places.database_url, saver.place(), command, self.moves_rows, run)
+        is_marked = self.moves_rows or saver.needs_records
         if self.moves_rows:
             Migrate(self.database).upgrade(store_id, also=partial(unfinished.write, marker=marker))
             self._check_marked()
             self.database.name_store(store_id)
-        elif saver.needs_records:
+        if is_marked:
             with self.database.write_schema() as connection:
                 unfinished.write(connection, marker)
         if self.moves_blobs:
@@ -90,22 +93,25 @@ class Target:
                 saver.claim(unfinished_id(store_id))
             for upload in list(saver.drafts()):  # of a migration that was interrupted: nobody else has used it
                 saver.discard(upload)
-        return saver
+        return marker if is_marked else None
 
     def _check_marked(self) -> None:
         with self.database.read() as connection:
             if unfinished.read(connection) is None:
                 raise errors.TargetNotEmpty(target=self.places.database_url, reason="a store began there just now")
 
-    def finish(self, position: int) -> None:
+    def finish(self, position: int, marker: Marker | None) -> None:
         """Make the target the place of the store: daemons start with it from now on."""
         assert self.saver is not None  # noqa: S101
+        if marker is not None:
+            with self.database.read() as connection:
+                unfinished.require(connection, marker)
         if self.moves_blobs:
             self.saver.claim(self.source.store_id)
         self.saver.record_position(position)
-        if self.moves_rows or self.saver.needs_records:
+        if marker is not None:
             with self.database.write_schema() as connection:
-                unfinished.drop(connection)
+                unfinished.drop(connection, marker)
             self.database.schema_changed()
 
 

@@ -1,5 +1,6 @@
 """A store moves to an object store and back; the database records the objects, and one bucket has one store."""
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from opstore_daemon.migration import blobs
+from opstore_daemon.migration.moving import migrate
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.backup_lines import Moved, Problem
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.migration.test_crashes import STEPS, failing
 from tests.daemon.migration.test_moving import empty_place, needed
@@ -189,3 +192,24 @@ def test_an_object_store_that_is_not_there_is_named_and_nothing_is_begun(
         with pytest.raises(errors.Unavailable):
             run(target.db, bucket.url)
     assert not (target.home / "opstore.db").exists()
+
+
+@pytest.mark.parametrize("at", some("copying 93 rows", "verifying 7 blobs"))
+def test_a_migration_that_another_one_overtakes_touches_nothing_any_more(
+    source: StorePlace, objects: StorePlace, tmp_path: Path, at: str
+) -> None:
+    shutil.copytree(source.home, tmp_path / "copy")  # as from another machine, with the same database and bucket
+    copy, seen = StorePlace.in_folder(tmp_path / "copy"), list[Moved]()
+
+    def report(line: Moved | Problem) -> None:
+        if isinstance(line, Moved) and line.step == at and not seen:
+            seen.append(line)
+            copy.move_to(objects)
+            with objects.opened(instant()) as store:
+                store.push("pca", b"pushed there")
+
+    with pytest.raises(errors.StoreInUse, match="another opstore migrate, which has finished it"):
+        migrate(source.settings, objects.db, objects.saver, report)
+    assert seen
+    with objects.opened() as store:
+        assert store.pull("pca") == b"pushed there"

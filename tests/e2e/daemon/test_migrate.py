@@ -157,10 +157,10 @@ def test_every_command_says_how_to_finish_a_migration(stored: Machine) -> None:
     stored.do("migrate", *there(stored))
     database = stored.folder / "new.db"
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute(
-            "CREATE TABLE unfinished_migration (one INTEGER PRIMARY KEY, store_id, database, saver, command, is_whole)"
-        )
-        connection.execute("INSERT INTO unfinished_migration VALUES (1, 'x', 'here', 'y', 'opstore migrate X', 1)")
+        columns = "one INTEGER PRIMARY KEY, store_id, database, saver, command, is_whole, run"
+        connection.execute(f"CREATE TABLE unfinished_migration ({columns})")
+        values = "(1, 'x', 'here', 'y', 'opstore migrate X', 1, 'z')"
+        connection.execute(f"INSERT INTO unfinished_migration VALUES {values}")  # noqa: S608
         connection.commit()
     said = "error: the migration to here is not finished\nhint: finish it: opstore migrate X\n"
     options = ["--db", f"sqlite:///{database}", "--saver", (stored.folder / "new").as_uri()]
