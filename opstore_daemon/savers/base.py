@@ -280,6 +280,10 @@ class BaseSaver(StorageIdentity, ABC):
         """Return roughly how many bytes can still be stored, None if unknown; they may still not fit."""
         return None
 
+    def check_reachable(self) -> None:
+        """Raise StorageFailed if the storage does not respond. May take long: whoever asks has a timeout."""
+        self.free()
+
     def has_blobs(self) -> bool:
         """Return whether there is any blob."""
         return next(iter(self), None) is not None

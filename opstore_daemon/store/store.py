@@ -67,7 +67,7 @@ class Store(
         if oldest_schema > self._newest_schema:
             raise schema_too_new(oldest_schema, None)
         self.database.verify()
-        self.saver.free()
+        self.saver.check_reachable()
         self.saver.check_place()
 
     def sizes(self) -> dict[str, int | None]:

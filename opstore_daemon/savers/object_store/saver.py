@@ -24,7 +24,7 @@ from opstore_daemon.savers.object_store.buffers import Budget, budget
 from opstore_daemon.savers.object_store.client import Bucket
 from opstore_daemon.savers.object_store.draft import ObjectDraft
 from opstore_daemon.savers.object_store.identity import BucketIdentity
-from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, is_key, new_key, object_name
+from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, STORE_ID, is_key, new_key, object_name
 from opstore_daemon.savers.object_store.leftovers import Leftovers
 from opstore_daemon.savers.object_store.parts import MAX_SIZE
 from opstore_daemon.savers.object_store.place import Place
@@ -180,6 +180,9 @@ class S3Saver(BaseSaver):
             page = self._records.find(state, after, PAGE)
             yield from page
             after = page[-1].key if len(page) == PAGE else None
+
+    def check_reachable(self) -> None:
+        self._bucket.head(STORE_ID)
 
     def has_blobs(self) -> bool:
         # By listing: asked before it is clear that the database is the one of these objects.

@@ -269,7 +269,10 @@ def exercise(server: OpStoreServer, fails: Callable[[], None], returns: Callable
     """Push and pull before, while and after the object store is gone."""
     server.store.push("pca", b"before")
     server.store.push("pca", LARGE)
+    server.store.check()
     fails()
+    with pytest.raises(errors.ObjectStoreFailed):
+        server.store.check()  # so it is not ready
     for use in (lambda: server.store.push("pca", b"while"), lambda: server.store.pull("pca@1.0.0")):
         with pytest.raises(errors.ObjectStoreFailed):
             use()

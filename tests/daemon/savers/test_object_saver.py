@@ -66,6 +66,12 @@ def test_a_small_push_is_one_put_and_a_pull_one_get(server: OpStoreServer) -> No
     assert requests.taken() == {"PutObject": 1}
 
 
+def test_the_check_of_readiness_is_one_request(server: OpStoreServer) -> None:
+    requests = Requests(s3(server))
+    server.store.check()
+    assert requests.taken() == {"HeadObject": 1}
+
+
 def test_a_sequential_read_is_one_get_and_a_seek_another(saver: S3Saver) -> None:
     data = random_bytes(3 * MIB)
     saver.put(data, digest_of(data), "a" * 32)
