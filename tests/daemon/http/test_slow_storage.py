@@ -334,12 +334,12 @@ def test_a_client_that_goes_leaves_nothing_behind(both: Daemons, shared: SharedS
             wait_for(lambda: shared.memory > 0)
         elif state == "waiting for the store":
             shared.gate.clear()
-            raw.socket.settimeout(0.5)
             sender = send(raw, BODY)
             held_back(both, upload)
             # A reset: nothing else reaches a server behind bytes that it does not read.
             raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sender.join()  # it gives up
+            raw.socket.shutdown(socket.SHUT_RDWR)
+            sender.join()  # which still sends
         elif state == "storing":
             shared.gate.clear()
             raw.send(BODY[:1000])
