@@ -35,6 +35,7 @@ def main() -> None:
 )
 @click.option("--allow-host", "names", multiple=True, help="An additional host name to answer to.")
 @click.option("--behind-proxy", is_flag=True, help="Only a proxy with TLS can reach --host from other machines.")
+@click.option("--direct", help="Clients read objects past the daemon: on, off, or the object store's URL for them.")
 @click.option("--background", is_flag=True, hidden=True)
 def serve(
     host: str,
@@ -43,6 +44,7 @@ def serve(
     saver: str | None,
     names: tuple[str, ...],
     behind_proxy: bool,
+    direct: str | None,
     background: bool,
 ) -> None:
     """Serve until stopped."""
@@ -50,7 +52,7 @@ def serve(
     from opstore_daemon import config, daemon
 
     daemon.serve(
-        config.load(os.environ, db, saver), host, port, names, background=background, behind_proxy=behind_proxy
+        config.load(os.environ, db, saver, direct), host, port, names, background=background, behind_proxy=behind_proxy
     )
 
 

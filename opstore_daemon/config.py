@@ -1,5 +1,6 @@
 """The daemon's settings: from options, else from the environment, else defaults (docs/settings.md)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from platformdirs import user_data_path
 from opstore_daemon.protocol import durations, errors, runtime_file
 from opstore_daemon.protocol.home_trust import check_home
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+from opstore_daemon.savers.direct import DIRECT_ON
 
 IDLE_TIMEOUT = 30 * 60.0  # seconds
 MAX_DRAIN = 3600.0  # seconds
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]{1,254}|\[[0-9a-fA-F:.]{2,45}\])(:[0-9]{1,5})?/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Config:
 
     `collects`: whether it collects garbage by itself. `given_token`: the file with the token of `serve`, which all
     daemons of a store share; None: the home has a token. `drain`: seconds for which a daemon that is to stop goes on
-    serving, so that a load balancer finds that it is not ready.
+    serving, so that a load balancer finds that it is not ready. `direct`: where clients reach the object store: `on`,
+    as the daemon does, or its URL for them; None: they don't.
     """
 
     home: Path
@@ -31,6 +35,7 @@ class Config:
     collects: bool = True
     given_token: Path | None = None
     drain: float = 0.0
+    direct: str | None = None
 
     @property
     def runtime_file(self) -> Path:
@@ -74,6 +79,12 @@ class Config:
         """Whether the blobs are in an object store."""
         return urlsplit(self.saver_url).scheme == "s3"
 
+    def check_direct(self) -> None:
+        """Raise InvalidSetting if clients are to read past the daemon what is not in an object store."""
+        if self.direct is not None and not self.is_in_object_store:
+            reason = "clients read only objects past the daemon: it needs --saver s3://BUCKET/PREFIX"
+            raise errors.InvalidSetting(setting="--direct or OPSTORE_DIRECT", reason=reason)
+
     def saver(self) -> BaseSaver:
         """Return the saver at `saver_url`; raises InvalidSetting and LibraryMissing."""
         if urlsplit(self.saver_url).scheme == "memory":
@@ -83,13 +94,15 @@ class Config:
         if self.is_in_object_store:
             from opstore_daemon.savers import S3Saver  # only now: boto3 takes a quarter of a second to import
 
-            return S3Saver(self.saver_url)
+            return S3Saver(self.saver_url, direct=self.direct)
         reason = f"{self.saver_url!r} is not file:///PATH, s3://BUCKET/PREFIX or memory:"
         raise errors.InvalidSetting(setting="--saver", reason=reason)
 
 
-def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = None) -> Config:
-    """Return the settings; `db` and `saver` are the URLs given as options. Raises InvalidSetting and UntrustedHome."""
+def load(
+    environ: Mapping[str, str], db: str | None = None, saver: str | None = None, direct: str | None = None
+) -> Config:
+    """Return the settings; the others are values of options. Raises InvalidSetting and UntrustedHome."""
     db = db or environ.get("OPSTORE_DB") or None
     home = Path(environ.get("OPSTORE_HOME") or user_data_path("opstore", appauthor=False)).expanduser().absolute()
     check_home(home, environ)
@@ -109,6 +122,11 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
         collects=_parse_switch("OPSTORE_GC", environ.get("OPSTORE_GC")),
         given_token=Path(environ["OPSTORE_TOKEN_FILE"]).expanduser() if environ.get("OPSTORE_TOKEN_FILE") else None,
         drain=_parse_drain(environ.get("OPSTORE_DRAIN")),
+        direct=(
+            _parse_direct("OPSTORE_DIRECT", environ.get("OPSTORE_DIRECT", ""))
+            if direct is None
+            else _parse_direct("--direct", direct)
+        ),
     )
 
 
@@ -118,6 +136,20 @@ def _parse_switch(name: str, text: str | None) -> bool:
     if found is None:
         raise errors.InvalidSetting(setting=name, reason=f"{text!r} is neither on nor off")
     return found
+
+
+def _parse_direct(setting: str, text: str) -> str | None:
+    text = text.strip()
+    if "://" not in text:
+        words = {"": None, "off": None, "0": None, "on": DIRECT_ON, "1": DIRECT_ON}
+        if text.lower() in words:
+            return words[text.lower()]
+        raise errors.InvalidSetting(setting=setting, reason=f"{text!r} is neither on, nor off, nor a URL")
+    if not _ENDPOINT.fullmatch(text):
+        # Not the text: it may have a password.
+        reason = "a URL is http:// or https://, a host and perhaps a port: the object store's, as clients reach it"
+        raise errors.InvalidSetting(setting=setting, reason=reason)
+    return text.rstrip("/")
 
 
 def _parse_drain(text: str | None) -> float:

@@ -73,6 +73,7 @@ def serve(
         if not is_host(name):
             reason = f"{name!r} is not a host name such as models.example.com"
             raise errors.InvalidSetting(setting="--allow-host", reason=reason)
+    config.check_direct()
     if config.given_token is not None and not background:
         read_given_token(config.given_token)  # raises now, before anything is written
     os.umask(0o077)

@@ -212,6 +212,7 @@ def _responses(route: ApiRoute) -> str:
     for status, spec in route.responses.items():
         body = spec.body
         says = "nothing" if body is None else f"`{body}`" if isinstance(body, str) else _link(body.__name__)
+        says += "" if spec.accepted is None else f" (or `{spec.accepted[0]}`: {_link(spec.accepted[1].__name__)})"
         statuses.setdefault(says, []).append(str(status))
     return ", ".join(f"{' or '.join(several)}: {says}" for says, several in statuses.items())
 

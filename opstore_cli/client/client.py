@@ -80,6 +80,7 @@ class OpStoreClient(BaseOpStoreClient):
     def _open(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
         self._http = HttpTransport(lambda: target.locate(self.settings, self._explicit_token(), self._notify))
+        self._api.direct = self._http.direct
 
     def _explicit_token(self) -> str | None:
         if self._token is None and self._token_path is not None:

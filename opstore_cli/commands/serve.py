@@ -28,6 +28,11 @@ from opstore_cli.console.session import Session
     is_flag=True,
     help="Allow a --host beyond loopback: other machines reach it only through a proxy with TLS.",
 )
+@click.option(
+    "--direct",
+    metavar="on|URL",
+    help="Have clients read objects past the daemon, at the object store's URL for them (default: off).",
+)
 def serve(
     session: Session,
     host: str | None,
@@ -36,6 +41,7 @@ def serve(
     saver: str | None,
     names: Sequence[str],
     behind_proxy: bool,
+    direct: str | None,
 ) -> None:
     """Run a daemon in the foreground, until Ctrl-C or SIGTERM. Commands with the same OPSTORE_HOME find it.
 
@@ -45,6 +51,7 @@ def serve(
       opstore serve --port 8080
       opstore serve --db sqlite:////srv/opstore/opstore.db
       opstore serve --port 8080 --allow-host models.example.com
+      opstore serve --saver s3://models/store --direct https://objects.example.com
       opstore serve --host 0.0.0.0 --behind-proxy --allow-host models.example.com
 
     The daemon speaks plain HTTP and listens on the loopback interface. For other machines, put a reverse proxy with
@@ -52,6 +59,6 @@ def serve(
     that it can reach.
     """
     refuse_url(session)
-    options = [("--host", host), ("--port", port), ("--db", db), ("--saver", saver)]
+    options = [("--host", host), ("--port", port), ("--db", db), ("--saver", saver), ("--direct", direct)]
     flags = ["--behind-proxy"] if behind_proxy else []
     execute_daemon("serve", *flags, options=[*options, *(("--allow-host", name) for name in names)])

@@ -58,6 +58,10 @@ class Session:
             warn=self._warn,
             notify=lambda line: self.out.note(line, always=True),
         )
+        if self.out.verbose:
+            from opstore_cli.console.details import show_log
+
+            show_log(self.out)
         client.warn_not_recorded = lambda *_: None  # the commands say it with their results
         return client
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
 from opstore_cli.folders.unpacking import PartialFolder, unpack
+from opstore_cli.transfer.direct_download import DirectDownload
 from opstore_cli.transfer.hashing import HashedStream, Hasher
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.output_path import check_path, check_path_of, is_complete, leave_alone
@@ -21,6 +22,7 @@ from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
 from opstore_cli.transport.api import ApiClient
+from opstore_cli.transport.direct_interface import DirectFailed
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest
@@ -57,13 +59,16 @@ def start_pull(
         record = api.version(op, selector)
         if expected is not None:
             api.check_same(record, expected)
-        yield Pull(api, record, None, progress, home)
+        with closing(Pull(api, record, None, progress, home)) as pull:
+            yield pull
         return
-    with api.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=client_verifies) as response:
+    path = routes.path(routes.BYTES, op=op, selector=selector)
+    with api.fetch(path, 0, part=client_verifies, direct=api.may_be_direct) as response:
         record = api.record_from_headers(response, op, selector)
         if expected is not None:
             api.check_same(record, expected)
-        yield Pull(api, record, response, progress, home)
+        with closing(Pull(api, record, response, progress, home)) as pull:
+            yield pull
 
 
 class Pull:
@@ -78,20 +83,34 @@ class Pull:
     ) -> None:
         self.record = record
         self._api = api
-        self._response = response
         self._progress = progress
         self._home = home
         self._digest, self._size = _digest_and_size(record)
         self._wrong: set[Digest] = set()  # the digests of the wrong bytes that arrived
+        self._direct = DirectDownload(api, record)
+        is_direct = response is not None and self._direct.use(api.direct_bytes(response, record))
+        self._response = None if is_direct else response
+
+    def close(self) -> None:
+        """Close the connections past the daemon. The pull may be used again."""
+        self._direct.close()
 
     def to_bytes(self) -> bytes:
         """Return the verified bytes."""
+        try:
+            return self._to_bytes()
+        except errors.DigestMismatch:
+            if not self._direct.was_used:
+                raise
+        return self._to_bytes()  # wrong bytes came past the daemon: it has others, or says what is wrong with its own
+
+    def _to_bytes(self) -> bytes:
         buffer = io.BytesIO()
         with Hasher() as hasher:
             for piece in self._pieces(0):
                 hasher.update(piece)
                 buffer.write(piece)
-            self._check_or_explain(hasher)
+            self._check(hasher) if self._direct.is_ready else self._check_or_explain(hasher)
         return buffer.getvalue()
 
     def read_range(self, start: int, end: int) -> bytes:
@@ -257,6 +276,7 @@ class Pull:
     def _check(self, hasher: Hasher) -> None:
         actual = hasher.digest()
         if actual != self._digest:
+            self._direct.wrong_bytes()
             if actual in self._wrong:
                 # Neither the network nor this machine damages bytes twice in the same way.
                 reason = f"the daemon sent the same other bytes twice, with the digest {actual}"
@@ -294,12 +314,19 @@ class Pull:
             failure: errors.OpStoreError = errors.ConnectionLost(
                 url=self._api.transport.address, reason="the response ended early"
             )
+            began = position
             try:
                 with self._bytes_from(position, client_verifies=client_verifies, end=end) as response:
                     for piece in self._wanted(response, position, end, buffers):
                         position += len(piece)
                         yield piece
                         self._progress(position, self._size)
+                    if position < stop and self._direct.is_ready:
+                        raise DirectFailed("the object store", "the response ended early")
+            except DirectFailed as direct_failure:
+                # No retry of the budget: either bytes have come, or the daemon sends them now.
+                self._direct.failed(direct_failure, has_progressed=position > began)
+                continue
             except RETRYABLE as interruption:
                 failure = interruption
             except errors.RangeNotSatisfiable:
@@ -336,13 +363,22 @@ class Pull:
         if first is not None:
             yield first
             return
-        path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version)
-        with self._api.fetch(path, position, f'"{self._digest}"', part=client_verifies, end=end) as response:
+        if not self._direct.is_ready:
+            path, etag = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version), f'"{self._digest}"'
+            with self._api.fetch(
+                path, position, etag, part=client_verifies, end=end, direct=self._direct.is_wanted
+            ) as response:
+                if not self._direct.use(self._api.direct_bytes(response, self.record)):
+                    yield response
+                    return
+        with self._direct.bytes_from(position, end) as response:
             yield response
 
     def _check_response(self, response: ApiResponse, position: int) -> int:
         """Return how many bytes of the response to skip; raises UnexpectedResponse if it is about other bytes."""
         etag = response.header("ETag")
+        if self._direct.is_ready:
+            return position if response.status == HTTPStatus.OK else 0  # DirectDownload has checked it
         if etag != f'"{self._digest}"':
             raise self._unexpected(f"the ETag {etag[:100]!r}" if etag else "no ETag")
         if response.status == HTTPStatus.OK:

@@ -1,5 +1,6 @@
 """The API client, which exchanges records and bytes with the daemon over any transport."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from typing import Any, Protocol, TypeVar, overload
 import msgspec
 
 from opstore_cli.transport import expected, problems
+from opstore_cli.transport.direct_interface import DirectConnections
 from opstore_cli.transport.interface import Body, Response, Transport
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import authors, errors, limits, records, routes
@@ -31,6 +33,8 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 MAX_RESPONSE = 256 * 1024 * 1024  # bytes of a JSON response: 1000 versions with their messages are less
+DIRECT_PAUSE = 300.0  # seconds; or each of many pulls would wait until its connection times out
+MAX_DIRECT = 64 * 1024  # bytes of a record that says where bytes are
 MAX_LIST = MAX_RESPONSE  # bytes of all pages of a list, which are held in memory together
 MAX_PAGES = 10_000
 CUT_TRIES = 3  # how often a request is sent whose response is cut off after its headers; others: transport.adapter
@@ -50,6 +54,9 @@ class ApiClient:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        # Opens connections to a URL past the daemon, if the transport can do that. Raises DirectFailed.
+        self.direct: Callable[[str], DirectConnections] | None = None
+        self._direct_from = 0.0  # the time.monotonic() from which it is used
 
     @overload
     def request(
@@ -171,15 +178,33 @@ class ApiClient:
             record = self._record(response, records.Upload, "an append")
         return self.expect(record, expected.is_upload(record, None, upload), f"an append to the upload {upload}")
 
+    @property
+    def may_be_direct(self) -> bool:
+        """Whether to ask the daemon where bytes are: the transport gets them, and did not fail to a short time ago."""
+        return self.direct is not None and time.monotonic() >= self._direct_from
+
+    def pause_direct(self) -> None:
+        """Get bytes from the daemon alone for some minutes: the object store can't be reached from here."""
+        self._direct_from = time.monotonic() + DIRECT_PAUSE
+
     @contextmanager
     def fetch(
-        self, path: str, first: int, etag: str | None = None, *, part: bool = False, end: int | None = None
+        self,
+        path: str,
+        first: int,
+        etag: str | None = None,
+        *,
+        part: bool = False,
+        end: int | None = None,
+        direct: bool = False,
     ) -> Iterator[ApiResponse]:
         """GET the bytes from offset `first` to before `end` (If-Range: `etag`). A response of status 200 has all bytes.
 
-        `part`: send Range even for offset 0, so that the daemon does not verify the bytes.
+        `part`: send Range even for offset 0, so that the daemon does not verify the bytes. `direct`: the response may
+        say where the bytes are instead (`direct_bytes`).
         """
-        headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
+        accepted = (routes.DIRECT_TYPE,) if direct else ()
+        headers = {"Accept": ", ".join((*accepted, routes.BYTES_TYPE, routes.PROBLEM))}
         if first > 0 or part:
             headers["Range"] = f"bytes={first}-" if end is None else f"bytes={first}-{end - 1}"
             if etag is not None:
@@ -187,7 +212,24 @@ class ApiClient:
         with self._exchange("GET", path, headers) as response:
             if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 raise self.unexpected(f"the status {response.status}", f"GET {path}")
+            if response.content_type == routes.DIRECT_TYPE and not direct:
+                raise self.unexpected("where the bytes are", f"GET {path}")
             yield response
+
+    def direct_bytes(self, response: ApiResponse, version: records.VersionRecord) -> records.DirectBytes | None:
+        """Return where the bytes of the version are, if the response to `fetch` says that. Raises UnexpectedResponse.
+
+        The URL, which is a credential, is in no error.
+        """
+        if response.content_type != routes.DIRECT_TYPE:
+            return None
+        try:
+            found = records.decoder(records.DirectBytes).decode(response.read(MAX_DIRECT))
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            raise self.unexpected(f"something else ({str(error)[:200]})", f"the place of {version}") from None
+        if (found.digest, found.size) != (version.digest, version.size):
+            raise self.unexpected(f"the place of {found.digest} ({found.size} bytes)", _describe(version))
+        return found
 
     def text(self, path: str, limit: int) -> str:
         """GET a text of at most `limit` bytes of UTF-8."""

@@ -39,7 +39,7 @@ class Connections:
         # Adapters without a Session of requests, which would merge settings and cookies into each request: 0.2 ms.
         self._repeatable = DaemonAdapter(target, retries_of(target))
         self._once = DaemonAdapter(target, no_retries(), share=self._repeatable)
-        self._verify = _certificates()
+        self._verify = certificates()
         self._proxies = {} if is_loopback(target.url) else requests.utils.get_environ_proxies(target.url)
         self._headers = {
             "User-Agent": f"opstore/{__version__}",
@@ -164,7 +164,7 @@ def _timeouts(method: str, headers: Mapping[str, str]) -> tuple[float, float]:
     return SEND_TIMEOUT if sends_bytes else CONNECT_TIMEOUT, READ_TIMEOUT if method == "GET" else COMMIT_TIMEOUT
 
 
-def _certificates() -> str | bool:
+def certificates() -> str | bool:
     """Return the certificate bundle that the environment names for requests, or True for the default one."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         path = os.environ.get(variable)

@@ -15,6 +15,7 @@ from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.transport.connections import Connections
+    from opstore_cli.transport.direct import DirectConnections
 
 
 class HttpTransport:
@@ -61,6 +62,12 @@ class HttpTransport:
             if target.local_daemon is None or not is_repeatable(method, headers):
                 raise
         return self._connections_to(self._find(target)).request(method, path, **options)
+
+    def direct(self, url: str) -> "DirectConnections":
+        """Return connections to the server of a URL that the daemon has named. Raises DirectFailed."""
+        from opstore_cli.transport.direct import DirectConnections
+
+        return DirectConnections(url, self.target.url)
 
     def _find(self, stale: Target | None) -> Target:
         """Return the target; locate it again if the current one is `stale`."""

@@ -67,6 +67,7 @@ PROBLEM = "application/problem+json"  # RFC 9457
 BYTES_TYPE = "application/octet-stream"
 TEXT = "text/plain"  # always UTF-8
 FORM = "multipart/form-data"  # RFC 7578
+DIRECT_TYPE = "application/vnd.opstore.direct+json"  # a record that names where the bytes are
 APPEND_TYPE = "application/partial-upload"  # draft-ietf-httpbis-resumable-upload, section 6
 
 UPLOAD_OFFSET = "Upload-Offset"

@@ -14,7 +14,8 @@ How a verb becomes one transaction:
 """
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import timedelta
 
 from sqlalchemy import func, select
 
@@ -23,9 +24,10 @@ from opstore_daemon.metadata.tables import Counter, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.labels import LabelFilter
-from opstore_daemon.protocol.records import BlobRecord, Blobs, VersionRecord, Versions
+from opstore_daemon.protocol.records import BlobRecord, Blobs, DirectBytes, VersionRecord, Versions
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
+from opstore_daemon.savers.direct import LIFETIME, DirectSaver
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import ops, references, version_rows, versions
 from opstore_daemon.store.catalog.label_filters import with_labels
@@ -152,6 +154,24 @@ class Store(
         except errors.BlobDamaged:
             self.show(f"{version.op}@{version.version}")  # raises VersionRemoved: its bytes may have been collected
             raise
+
+    def direct(self, version: VersionRecord) -> DirectBytes | None:
+        """Return where a client gets the bytes of the version past the daemon; None if the saver offers no such place.
+
+        Raises NotStored, and BlobDamaged for a blob that is marked.
+        """
+        if version.digest is None or version.size is None:
+            raise errors.NotStored(op=version.op, version=version.version)
+        if not isinstance(self.saver, DirectSaver):
+            return None
+        digest = Digest.parse(version.digest)
+        self._refuse_damaged(digest=digest)
+        expires_at = self.now() + timedelta(seconds=LIFETIME)
+        with suppress(errors.BlobNotFound):  # `read` says what became of it
+            url = self.saver.direct_url(digest, LIFETIME)
+            if url is not None:
+                return DirectBytes(url=url, digest=digest, size=version.size, expires_at=expires_at)
+        return None
 
     def _refuse_damaged(self, digest: Digest) -> None:
         """Raise BlobDamaged if the blob is marked: what is in its place, if anything, was found to be wrong."""

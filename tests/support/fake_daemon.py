@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -47,6 +48,8 @@ class FakeDaemon(HttpThread):
         self.damages = False  # damage the first byte of each append
         self.ranges = True
         self.claims: dict[str, Any] = {}  # keys that override those of every record
+        self.direct: Callable[[], str] | None = None  # returns a URL of the bytes, for clients that accept one
+        self.place: dict[str, Any] = {}  # keys that override those of the record with that URL
         self.tells = True  # send the record of a version with its bytes
         self.served_number: str | None = None  # a version number that is sent in a separate header
         self.faults: list[tuple[str, int]] = []
@@ -171,6 +174,12 @@ class _Handler(Handler, BaseHTTPRequestHandler):
 
     def send_bytes(self, number: int) -> None:
         data = self.daemon.versions[number - 1]
+        if self.daemon.direct is not None and routes.DIRECT_TYPE in self.headers.get("Accept", ""):
+            where = {"url": self.daemon.direct(), "digest": digest_of(data), "size": len(data)}
+            place = records.encode({**where, "expires_at": "2026-01-01T00:00:00Z", **self.daemon.place})
+            about = {routes.SERVED_RECORD: json.dumps(self.daemon.record(number))} if self.daemon.tells else {}
+            self.answer(200, place, routes.DIRECT_TYPE, **about)
+            return
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first = int(asked[1]) if asked and self.daemon.ranges else 0
         end = int(asked[2]) + 1 if asked and asked[2] and self.daemon.ranges else None

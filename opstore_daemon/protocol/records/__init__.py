@@ -22,7 +22,7 @@ from opstore_daemon.protocol.records.base import (
     UploadId,
     VerdictWord,
 )
-from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
+from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs, DirectBytes
 from opstore_daemon.protocol.records.collections import Collection, NewCollection
 from opstore_daemon.protocol.records.daemon import Problem, Status
 from opstore_daemon.protocol.records.details import VersionDetails
@@ -89,6 +89,7 @@ __all__ = [
     "Check",
     "Collection",
     "Compat",
+    "DirectBytes",
     "EdgeVerdict",
     "Fields",
     "Finding",

@@ -17,6 +17,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BaseSaver, Draft, Quarantined, Trashed, check_upload
 from opstore_daemon.savers.collection_lock import ProcessCollectionLock
+from opstore_daemon.savers.direct import DIRECT_ON
 from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.object_records import ObjectRecord, ObjectRecords, State
 from opstore_daemon.savers.object_store.assembly import Assembly
@@ -60,10 +61,23 @@ class S3Saver(BaseSaver):
     max_size = MAX_SIZE
 
     def __init__(
-        self, url: str, *, endpoint: str | None = None, region: str | None = None, memory: Budget = budget
+        self,
+        url: str,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        memory: Budget = budget,
+        direct: str | None = None,
     ) -> None:
-        """`endpoint` and `region`: instead of those of the environment. Sends no request; raises InvalidSetting."""
+        """`endpoint` and `region`: instead of those of the environment. Sends no request; raises InvalidSetting.
+
+        `direct`: where clients reach the object store, to read blobs past the daemon: `on`, at the endpoint of the
+        daemon, or the URL of the object store for them. None: they don't.
+        """
         self._bucket = Bucket(Place.parse(url), endpoint, region)
+        # With the endpoint of the clients: the host that they name is a part of the signature.
+        public = endpoint if direct == DIRECT_ON else direct
+        self._public = None if direct is None else Bucket(Place.parse(url), public, region)
         self._memory, self._pool = memory, _pool()
         self._identity = BucketIdentity(self._bucket, self._pool)
         self._collection_lock = _collection_lock(self._bucket.endpoint, self._bucket.place)
@@ -136,6 +150,11 @@ class S3Saver(BaseSaver):
         found = self._blob(digest)
         reader = ObjectReader(self._bucket, object_name(found.key), found.size or 0)
         return cast(BinaryIO, io.BufferedReader(reader, BUFFER))
+
+    def direct_url(self, digest: Digest, seconds: int) -> str | None:
+        if self._public is None:
+            return None
+        return self._public.presigned("get_object", object_name(self._blob(digest).key), seconds)
 
     def __contains__(self, digest: object) -> bool:
         if not isinstance(digest, str):

@@ -8,7 +8,7 @@ from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.protocol.records import Blobs
+from opstore_daemon.protocol.records import Blobs, DirectBytes, VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.web.framework.blob_body import blob_body
@@ -29,6 +29,7 @@ from opstore_daemon.web.framework.routing import (
     Api,
     ApiRoute,
     ResponseSpec,
+    client_accepts,
     client_has,
     empty_response,
     is_client_gone,
@@ -38,6 +39,7 @@ from opstore_daemon.web.framework.routing import (
 )
 
 ROUTES: list[ApiRoute] = []
+DIRECT_FROM = 8 * 1024 * 1024  # bytes from which a pull past the daemon is worth its second request
 BYTES_HEADERS = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 
 
@@ -78,7 +80,13 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
     scope="read",
     headers=(RANGE, IF_RANGE, IF_NONE_MATCH),
     responses={
-        200: ResponseSpec(routes.BYTES_TYPE, "The bytes.", BYTES_HEADERS),
+        200: ResponseSpec(
+            routes.BYTES_TYPE,
+            "The bytes; or where they are in the object store, if `Accept` names that type, and they are many. Any "
+            "range of them is there.",
+            BYTES_HEADERS,
+            accepted=(routes.DIRECT_TYPE, DirectBytes),
+        ),
         206: ResponseSpec(routes.BYTES_TYPE, "The bytes of the range.", (*BYTES_HEADERS, CONTENT_RANGE)),
         304: ResponseSpec(None, "The client has these bytes.", BYTES_HEADERS),
     },
@@ -111,6 +119,10 @@ def read(_api: Api, reference: Reference) -> Response:
     start, stop = range_ or (0, version.size)
     if range_ is not None:
         headers[CONTENT_RANGE.name] = f"bytes {start}-{stop - 1}/{version.size}"
+    place = _place(version, stop - start)
+    if place is not None:
+        headers.pop(CONTENT_RANGE.name, None)
+        return Response(records.encode(place), 200, headers, content_type=routes.DIRECT_TYPE)
     headers["Content-Length"] = str(stop - start)
     reader = store().read(version, range_)
     return Response(  # which closes the reader
@@ -120,6 +132,13 @@ def read(_api: Api, reference: Reference) -> Response:
         content_type=routes.BYTES_TYPE,
         direct_passthrough=True,
     )
+
+
+def _place(version: VersionRecord, count: int) -> DirectBytes | None:
+    """Return where the bytes are past the daemon, if the client asks for that and wants as many as it pays for."""
+    if count < DIRECT_FROM or request.method != "GET" or not client_accepts(routes.DIRECT_TYPE):
+        return None
+    return store().direct(version)
 
 
 def _range(digest: str, size: int) -> tuple[int, int] | None:

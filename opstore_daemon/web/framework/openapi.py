@@ -169,9 +169,13 @@ def _response(spec: ResponseSpec) -> Json:
         case None:
             return response
         case str(content_type):
-            return response | {"content": {content_type: {"schema": {}}}}
+            content: Json = {content_type: {"schema": {}}}
         case record:
-            return response | {"content": {routes.JSON: {"schema": {"$ref": SCHEMAS + record.__name__}}}}
+            content = {routes.JSON: {"schema": {"$ref": SCHEMAS + record.__name__}}}
+    if spec.accepted is not None:
+        content_type, record = spec.accepted
+        content[content_type] = {"schema": {"$ref": SCHEMAS + record.__name__}}
+    return response | {"content": content}
 
 
 class _Components:
@@ -211,8 +215,10 @@ def _schema(type_: Any) -> Json:
 def _schemas(api_routes: Iterable[ApiRoute]) -> Json:
     """Return the schemas of all records that the routes take and return, and of the records in them."""
     taken = [route.body for route in api_routes if route.body is not None]
-    returned = [spec.body for route in api_routes for spec in route.responses.values() if isinstance(spec.body, type)]
-    types = [*dict.fromkeys([*taken, *returned, records.Problem])]
+    specs = [spec for route in api_routes for spec in route.responses.values()]
+    returned = [spec.body for spec in specs if isinstance(spec.body, type)]
+    accepted = [spec.accepted[1] for spec in specs if spec.accepted is not None]
+    types = [*dict.fromkeys([*taken, *returned, *accepted, records.Problem])]
     _, schemas = msgspec.json.schema_components(types, schema_hook=records.json_schema, ref_template=SCHEMAS + "{name}")
     return {name: _record(name, schema) for name, schema in sorted(schemas.items())}
 

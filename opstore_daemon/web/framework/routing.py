@@ -23,6 +23,7 @@ from opstore_daemon.web.readiness import Readiness
 
 Error = type[errors.OpStoreError]
 
+MAX_ACCEPTED = 16  # content types in an Accept header that are looked at
 MAX_ETAGS = 4096  # characters: to parse 30,000 takes 45 ms
 # In the WSGI environment, functions of a server that has them: whether the client has gone, and what to call for a
 # request with a valid token or session.
@@ -47,11 +48,15 @@ class Api:
 
 @dataclass(frozen=True)
 class ResponseSpec:
-    """A successful response: a record as JSON, a body of a content type, or (None) no body."""
+    """A successful response: a record as JSON, a body of a content type, or (None) no body.
+
+    `accepted`: the content type and the record that a client gets instead if its `Accept` names that type.
+    """
 
     body: type[records.Record] | str | None
     description: str
     headers: tuple[Header, ...] = ()
+    accepted: tuple[str, type[records.Record]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +197,12 @@ def body_parts() -> tuple[bytes, ...]:
 def json_response(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return the record as JSON."""
     return Response(records.encode(record), status, headers, content_type=routes.JSON)
+
+
+def client_accepts(content_type: str) -> bool:
+    """Return whether `Accept` names the content type: a wildcard does not count."""
+    accepted = request.headers.get("Accept", "").split(",", MAX_ACCEPTED)
+    return any(each.partition(";")[0].strip() == content_type for each in accepted)
 
 
 def client_has(etag: str) -> bool:
