@@ -307,6 +307,10 @@ def test_bytes_that_change_on_the_way_are_refused_by_the_object_store(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saver = storage.saver()
+    multipart = saver.bucket.create_multipart("objects/part")
+    with pytest.raises(errors.ObjectStoreFailed, match="the bytes changed on the way"):
+        saver.bucket.upload_part("objects/part", multipart, 1, b"bytes", checksum="A" * 43 + "=")
+    saver.bucket.abort("objects/part", multipart)
     monkeypatch.setattr("opstore_daemon.savers.object_store.client.sha256", lambda _: "A" * 43 + "=")
     for use in (partial(saver.put, b"bytes", digest_of(b"bytes"), UPLOAD), partial(store, saver)):
         with pytest.raises(errors.ObjectStoreFailed, match="the bytes changed on the way"):

@@ -206,6 +206,17 @@ def test_an_object_that_a_collection_takes_as_a_leftover_is_not_published(
     assert server.store.pull("pca") == b"bytes"
 
 
+def test_a_leftover_is_not_published_while_its_object_is_deleted(
+    server: OpStoreServer, storage: Storage, clock: MovedClock
+) -> None:
+    crash_before_the_publication(storage)
+    published: list[bool] = []
+    before(s3(server), "DeleteObject", lambda: published.append(storage.records.publish("c" * 32, BYTES, 5)))
+    clock.by = DAY
+    assert server.store.collect_garbage().drafts == 1
+    assert (published, storage.records.between("", "g", 9)) == ([False], [])
+
+
 def collects_beside_pushes(servers: list[OpStoreServer]) -> None:
     """Push, remove and collect the same few blobs by all servers at once; every version that is left has its bytes."""
     contents = [b"%d" % number for number in range(3)]
