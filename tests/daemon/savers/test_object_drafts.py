@@ -67,6 +67,7 @@ def get(saver: S3Saver) -> bytes:
 def test_an_upload_that_fits_into_a_part_is_one_put(saver: S3Saver, storage: Storage) -> None:
     requests = Requests(saver)
     with closing(saver.draft(UPLOAD)) as draft:
+        draft.expect(PART)
         draft.append(DATA[:PART])
         draft.flush()
         draft.publish(digest_of(DATA[:PART]))
