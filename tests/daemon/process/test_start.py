@@ -95,9 +95,9 @@ def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environ", "words"),
     [
-        (["--db", "postgresql://h/d"], {}, "--db: postgresql is not supported"),
+        (["--db", "mysql://h/d"], {}, "--db: mysql is not supported"),
         (["--db", "opstore.db"], {}, "--db: 'opstore.db' is not a database URL"),
-        (["--saver", "s3://bucket"], {}, "--saver: 's3://bucket' is not"),
+        (["--saver", "gs://bucket"], {}, "--saver: 'gs://bucket' is not"),
         (["--saver", "file://elsewhere/x"], {}, "--saver: "),
         (["--saver", "blobs"], {}, "--saver: "),
         (["--allow-host", "https://a.example"], {}, "--allow-host: 'https://a.example' is not a host name"),
@@ -151,7 +151,7 @@ def test_it_listens_on_a_given_port_and_on_ipv6_loopback(start: Start) -> None:
 
 
 def test_the_ready_pipe_reports_why_the_daemon_did_not_start(start: Start) -> None:
-    told = start("--saver", "s3://bucket").ready
+    told = start("--saver", "gs://bucket").ready
     assert (set(told), told["code"]) == ({"error", "code", "hint"}, "InvalidSetting")
     assert told["error"].startswith("--saver: ")
 
@@ -352,7 +352,7 @@ def test_a_standard_output_that_is_full_exits_9(home: Path, words: tuple[str, ..
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="requires /dev/full")
 def test_a_standard_error_that_is_full_neither_ends_the_daemon_nor_changes_its_exit_code(home: Path) -> None:
     with open("/dev/full", "w") as full:
-        with begin(home, ["serve", "--saver", "s3://bucket"], environment(home), stderr=full) as process:
+        with begin(home, ["serve", "--saver", "gs://bucket"], environment(home), stderr=full) as process:
             assert process.wait(60) == 2
         reader, writer = os.pipe()
         environ = environment(home, OPSTORE_READY_FD=str(writer))
