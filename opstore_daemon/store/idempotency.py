@@ -50,6 +50,9 @@ def delete_expired(connection: Connection, now: int) -> bool:
 
     `now` in microseconds since 1970.
     """
+    oldest = _OLDEST.run(connection).scalar()
+    if oldest is None or oldest >= now - RETENTION:
+        return False
     deleted = _delete_older(DELETED_AT_ONCE, time=now - RETENTION).run(connection).all()
     return len(deleted) == DELETED_AT_ONCE
 
@@ -66,6 +69,9 @@ def _count(connection: Connection, owner: str) -> int:
 
 
 _SAVE = Statement(insert(IdempotentResult))
+# By itself: each request looks for expired results, and PostgreSQL would read all of them to delete none, as long as it
+# has no statistics about the table.
+_OLDEST = Statement(select(IdempotentResult.at).order_by(IdempotentResult.at).limit(1))
 
 
 @prepared
@@ -77,7 +83,7 @@ def _result(*, owner: str, key: str) -> Executable:
 @prepared
 def _delete_older(limit: int, *, time: int) -> Executable:
     key = (IdempotentResult.owner, IdempotentResult.key)
-    older = select(*key).where(IdempotentResult.at < time).limit(limit)
+    older = select(*key).where(IdempotentResult.at < time).order_by(IdempotentResult.at).limit(limit)
     return delete(IdempotentResult).where(tuple_(*key).in_(older)).returning(IdempotentResult.key)
 
 

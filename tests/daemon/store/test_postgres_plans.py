@@ -5,12 +5,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert
 
 from benchmarks.filled import fill
 from benchmarks.validity import analyze
 from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store import idempotency
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -54,3 +56,14 @@ def test_no_lookup_reads_the_versions_of_all_ops(server: OpStoreServer) -> None:
         server.store.resolve("chain")
     assert plans
     assert [plan for plan in plans if "Seq Scan on version" in plan or "Seq Scan on journal" in plan] == []
+
+
+def test_a_write_with_a_key_does_not_read_the_results_of_all_others(server: OpStoreServer) -> None:
+    with server.db.write() as connection:
+        rows = [{"owner": "o", "key": f"{number}", "request": "r", "body": "b", "at": number} for number in range(2000)]
+        connection.execute(insert(IdempotentResult), rows)
+    with explained(server) as plans, server.db.write() as connection:
+        assert not idempotency.delete_expired(connection, now=idempotency.RETENTION)
+        assert idempotency.delete_expired(connection, now=idempotency.RETENTION + 1000)
+    assert [plan for plan in plans[:1] if "Seq Scan" in plan] == []
+    assert len(plans) == 3, "one statement if nothing has expired"
