@@ -12,6 +12,7 @@ from opstore_daemon.savers.base import BytesLost, Draft
 from opstore_daemon.savers.object_records import DraftTaken
 from opstore_daemon.store.ingest.passing_hash import PassingHash
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
+from opstore_daemon.store.ingest.upload_hash import UploadHash
 from opstore_daemon.store.places import POLL
 
 
@@ -51,7 +52,7 @@ class OpenUpload:
         self.offset_reported = False  # since this draft was opened
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
         draft.expect(size)
-        self.hash = PassingHash(self.read) if draft.needs_seal else TrailingHash(self.read)
+        self.hash: UploadHash = PassingHash(self.read) if draft.needs_seal else TrailingHash(self.read)
         self.hash.advance(draft.offset)
 
     def read(self, buffer: memoryview, offset: int) -> int:

@@ -3,34 +3,27 @@
 import threading
 from collections.abc import Callable
 
-from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
-from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 from opstore_daemon.protocol.limits import HASH_READ_SIZE
+from opstore_daemon.store.ingest.upload_hash import UploadHash
 
 
-class TrailingHash:
+class TrailingHash(UploadHash):
     """The digest and checksum of bytes that are appended somewhere, computed by a thread that follows the writer.
 
     The thread reads the bytes back: memory holds none of them, the writer never waits, and the digest is that of what
     was actually stored. All methods but `close` must be called by one thread at a time.
     """
 
+    READ = HASH_READ_SIZE
     LAG = 1024 * 1024  # unhashed bytes from which a thread is worth starting
     LINGER = 0.5  # seconds for which an idle thread waits for more bytes
 
     def __init__(self, read: Callable[[memoryview, int], int]) -> None:
         """`read` fills a buffer with bytes from an offset on and returns their number, at least 1."""
-        self._read = read
-        self._hash, self._sum = new_hash(), new_sum()
-        self._hashed = self._end = 0
+        super().__init__(read)
         self._state = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_running = self._is_stopping = False
-
-    @property
-    def lag(self) -> int:
-        """How many bytes are not hashed yet."""
-        return self._end - self._hashed
 
     def feed(self, data: bytes | memoryview) -> None:
         """Ignore the bytes: they are read back."""
@@ -50,7 +43,7 @@ class TrailingHash:
             self._thread.start()
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(HASH_READ_SIZE))
+        buffer = memoryview(bytearray(self.READ))
         while self._wait_for_work():
             try:
                 self._step(buffer)
@@ -67,29 +60,6 @@ class TrailingHash:
             )
             self._is_running = has_work and not self._is_stopping
             return self._is_running
-
-    def _step(self, buffer: memoryview) -> None:
-        count = self._read(buffer[: self._end - self._hashed], self._hashed)
-        self._hash.update(buffer[:count])
-        self._sum.update(buffer[:count])
-        self._hashed += count
-
-    def digest(self) -> Digest:
-        """Return the digest of all bytes so far; raise what `read` raises."""
-        self._catch_up()
-        return digest_of(self._hash)
-
-    def checksum(self) -> Checksum:
-        """Return the checksum of all bytes so far; raise what `read` raises."""
-        self._catch_up()
-        return checksum_of(self._sum)
-
-    def _catch_up(self) -> None:
-        self.close()
-        if self._hashed < self._end:
-            buffer = memoryview(bytearray(min(HASH_READ_SIZE, self._end - self._hashed)))
-            while self._hashed < self._end:
-                self._step(buffer)
 
     def close(self) -> None:
         """Stop the thread. `advance` may start it again."""
