@@ -33,21 +33,23 @@ class ParallelTransfers(Generic[T]):
 
     def run(self) -> list[T | errors.OpStoreError | None]:
         """Return each job's result or error; None for a job that was not started after a fatal error of another."""
-        # Daemon threads, so that one that hangs does not keep the process alive.
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in self._jobs[:MAX_PARALLEL]]
-        for thread in threads:
-            thread.start()
+        # Not Thread.join: an interrupt during it marks the thread as ended while it runs (CPython 3.11, gh-90882).
+        ends: list[threading.Event] = []
         try:
-            for thread in threads:
+            for _ in self._jobs[:MAX_PARALLEL]:
+                ends.append(threading.Event())
+                # Daemon threads, so that one that hangs does not keep the process alive.
+                threading.Thread(target=self._work, args=(ends[-1],), daemon=True).start()
+            for ended in ends:
                 # With a timeout: if another thread receives the signal, it does not wake this one.
-                while thread.is_alive():
-                    thread.join(POLL_INTERVAL)
+                while not ended.wait(POLL_INTERVAL):
+                    pass
         except BaseException as failure:
             self._interrupted.set()
             self._cancel_waiting()
             deadline = time.monotonic() + GRACE
-            for thread in threads:
-                thread.join(max(0.0, deadline - time.monotonic()))
+            for ended in ends:
+                ended.wait(max(0.0, deadline - time.monotonic()))
             # A thread that waits for the network does not say what it leaves.
             if isinstance(failure, KeyboardInterrupt) and self._has_moved:
                 raise InterruptedTransfer from None
@@ -58,16 +60,22 @@ class ParallelTransfers(Generic[T]):
 
     def moved(self, done: int, total: int | None) -> None:
         """Report the progress of the job that calls this; after an interrupt, end that job by KeyboardInterrupt."""
+        self._has_moved = self._has_moved or done > 0
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        self._has_moved = self._has_moved or done > 0
         self._display.moved(self._current.number, done, total)
 
     def _next(self) -> tuple[int, Callable[[], T]] | None:
         with self._lock:
             return self._jobs.pop(0) if self._jobs else None
 
-    def _work(self) -> None:
+    def _work(self, ended: threading.Event) -> None:
+        try:
+            self._run_jobs()
+        finally:
+            ended.set()
+
+    def _run_jobs(self) -> None:
         while (numbered := self._next()) is not None:
             self._current.number, job = numbered
             try:

@@ -8,6 +8,7 @@ MAX_RECORD_HEADER = 4 * 1024  # a version's record that travels in a header
 MAX_LIMIT = 1000  # rows of a page
 MAX_LABELS = 64  # of a version
 MAX_OUTPUT = 128 * 1024  # characters that the store keeps of the output of a command (protocol.records.runs)
+MAX_DIRECT_PARTS = 32  # that a client sends past the daemon before it reports them
 MAX_TIMEOUT = 3600  # seconds that a client may give a resolution
 
 READ_SIZE = 1024 * 1024  # the most that one read, write or hash handles

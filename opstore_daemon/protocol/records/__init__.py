@@ -48,7 +48,17 @@ from opstore_daemon.protocol.records.runs import (
 )
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
-from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
+from opstore_daemon.protocol.records.uploads import (
+    NewPart,
+    NewParts,
+    NewUpload,
+    PartUrls,
+    SentPart,
+    SentParts,
+    UnfinishedUpload,
+    UnfinishedUploads,
+    Upload,
+)
 from opstore_daemon.protocol.records.validations import SetVerdict, Validation
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, combine
 from opstore_daemon.protocol.records.versions import (
@@ -109,6 +119,8 @@ __all__ = [
     "NewBisection",
     "NewCollection",
     "NewLink",
+    "NewPart",
+    "NewParts",
     "NewPipeline",
     "NewRemoval",
     "NewRun",
@@ -120,6 +132,7 @@ __all__ = [
     "OpVersion",
     "Ops",
     "Otherwise",
+    "PartUrls",
     "PickedYanked",
     "PipelineRecord",
     "Pipelines",
@@ -133,6 +146,8 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "Runs",
+    "SentPart",
+    "SentParts",
     "SetBasis",
     "SetChange",
     "SetHistory",

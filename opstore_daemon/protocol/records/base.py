@@ -74,6 +74,8 @@ Fields = Annotated[
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
 # A client need not know how the daemon makes them: it puts them into a path and a file.
 UploadText = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9_-]+(?![\s\S])")]
+# A credential: it belongs in no log and no error.
+SignedUrl = Annotated[str, Meta(max_length=8192, pattern="^https?://")]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Count = Size

@@ -1,10 +1,6 @@
 """Stored blobs, and where a client gets one past the daemon."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from opstore_daemon.protocol.records.base import DigestText, Record, Size, Time
+from opstore_daemon.protocol.records.base import DigestText, Record, SignedUrl, Size, Time
 
 
 class BlobRecord(Record, frozen=True, kw_only=True):
@@ -27,7 +23,7 @@ class DirectBytes(Record, frozen=True, kw_only=True):
     `expires_at`, request the bytes again.
     """
 
-    url: Annotated[str, Meta(max_length=8192, pattern="^https?://")]
+    url: SignedUrl
     digest: DigestText
     size: Size
     expires_at: Time

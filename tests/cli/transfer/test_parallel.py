@@ -3,17 +3,23 @@
 import signal
 import sys
 import threading
+import traceback
 from functools import partial
 
 import pytest
 
 from opstore_cli.output.progress import NullDisplay
 from opstore_cli.transfer import parallel
+from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.parallel import ParallelTransfers
 from opstore_daemon.protocol import errors
 from tests.support.waiting import wait_for
 
-JOINING = ("join", "_wait_for_tstate_lock")  # where Python waits for a thread, in its releases
+
+def waits_for_jobs(thread: int) -> bool:
+    """Return whether the thread is in `run`, and waits for the end of one of its threads, not for its start."""
+    stack = traceback.extract_stack(sys._current_frames()[thread])
+    return [frame.name for frame in stack[-3:]] == ["run", "wait", "wait"]
 
 
 class Watched(NullDisplay):
@@ -70,7 +76,7 @@ def test_an_interrupt_that_another_thread_receives_ends_all(monkeypatch: pytest.
     main_thread, over, waited = threading.get_ident(), threading.Event(), []
 
     def job() -> None:
-        wait_for(lambda: sys._current_frames()[main_thread].f_code.co_name in JOINING, "join")
+        wait_for(lambda: waits_for_jobs(main_thread), "wait")
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         waited.append(over.wait(10))
 
@@ -78,3 +84,18 @@ def test_an_interrupt_that_another_thread_receives_ends_all(monkeypatch: pytest.
         ParallelTransfers([job], NullDisplay()).run()
     assert waited == [], "it was not waited for"
     over.set()
+
+
+def test_an_interrupt_says_that_there_is_something_to_resume_also_if_the_first_bytes_came_after_it() -> None:
+    main_thread = threading.get_ident()
+
+    def job() -> None:
+        wait_for(lambda: waits_for_jobs(main_thread), "wait")
+        signal.pthread_kill(main_thread, signal.SIGINT)
+        wait_for(jobs._interrupted.is_set, "interrupt")
+        jobs.moved(1, 2)
+
+    jobs = ParallelTransfers([job], NullDisplay())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        jobs.run()
+    assert caught.type is InterruptedTransfer
