@@ -23,7 +23,7 @@
     │                                  PipelineChanged  OpInUse  PathExists  CollectionHeld  CollectionRefused
     │                                  SubversionsRemoved  StillNeeded  OpHasVersions  OpInPipeline
     │                                  BackupInUse  BackupOfOtherStore  BackupDiverged  HomeNotEmpty
-    │                                  TargetNotEmpty  SourceChanged
+    │                                  TargetNotEmpty  SourceChanged  PartNotStored
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse  BackupDamaged  BackupIncomplete
     │                                  MigrationIncomplete  MigrationDiffers
@@ -37,7 +37,7 @@
     │                                  StoreIdDamaged  ObjectStoreFailed
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced  BackupFolderFailed
     │                                  BackupKilled  BackupTooNew  RestoreUnfinished  CollectionIncomplete
-    │                                  MigrationUnfinished
+    │                                  MigrationUnfinished  NotVerified
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     │                                  QuotaExceeded
     └── InternalError        exit 70
@@ -651,6 +651,12 @@ class UploadNotOpen(Conflict):
     message = "the upload {upload} is not open for an append: ask for its offset first"
 
 
+class PartNotStored(Conflict):
+    """Of a part that a client has sent past the daemon. Those before it are recorded: it continues at the offset."""
+
+    message = "the object store does not have part {number} of the upload {upload} as it was reported: send it again"
+
+
 class KeyReused(Conflict):
     message = "the idempotency key {key} was used for another request"
 
@@ -1066,6 +1072,14 @@ class StoreIdDamaged(Unavailable):
 
 class NotReady(Unavailable):
     message = "not ready"
+
+
+class NotVerified(Unavailable):
+    """Not yet: the daemon reads the bytes on. Each repetition waits for it for a while, and reads nothing again."""
+
+    message = "the store still verifies the upload {upload}: it has read {verified} of {size} bytes"
+    hint = "run the same command again later: it continues there"
+    python = "call {called} again later: it continues there"
 
 
 class CollectionIncomplete(Unavailable):
