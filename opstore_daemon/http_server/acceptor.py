@@ -10,9 +10,12 @@ from waitress.server import TcpWSGIServer
 
 from opstore_daemon.http_server import shares
 from opstore_daemon.http_server.channel import Channel
+from opstore_daemon.http_server.fetched_buffer import FetchedBuffer
+from opstore_daemon.http_server.file_wrapper import ForwardBuffer
 from opstore_daemon.http_server.shares import GRACE, MAX_UNREAD, Shares
 from opstore_daemon.http_server.storage_threads import StorageThreads
 from opstore_daemon.protocol import errors
+from opstore_daemon.store.blob_reader import BlobReader
 
 log = logging.getLogger("opstore.daemon")
 
@@ -94,7 +97,18 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
 
     def threads_are_wanted(self) -> bool:
         """Return whether a request waits for a thread."""
-        return bool(self.task_dispatcher.queue)
+        return bool(self.task_dispatcher.queue) or self.storage.are_wanted()
+
+    def serve(self, channel: Channel, *, waits_for_storage: bool) -> None:
+        """Run the request of a connection in a thread."""
+        if waits_for_storage:
+            self.storage.serve(channel)
+        else:
+            self.add_task(channel)
+
+    def file_wrapper(self, reader: BlobReader) -> ForwardBuffer:
+        """Return the buffer that sends the bytes of the reader."""
+        return FetchedBuffer(reader, self.storage) if self.storage.are_slow else ForwardBuffer(reader)
 
     def connection_closed(self) -> None:
         """Accept again if accepting was paused: a descriptor is free."""

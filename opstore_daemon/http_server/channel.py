@@ -10,6 +10,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
+from opstore_daemon.http_server.fetched_buffer import FetchedBuffer
 from opstore_daemon.http_server.file_wrapper import FileSlice, ForwardBuffer
 from opstore_daemon.http_server.parser import READ, RequestParser
 from opstore_daemon.http_server.refusal import Refusal
@@ -40,7 +41,7 @@ class ApplicationTask(WSGITask):  # type: ignore[misc]
     def get_environment(self) -> dict[str, Any]:
         """Return the WSGI environment."""
         environ: dict[str, Any] = super().get_environment()
-        environ["opstore.file_wrapper"] = ForwardBuffer
+        environ["opstore.file_wrapper"] = self.channel.server.file_wrapper
         environ[IS_CLIENT_GONE] = self.channel.is_client_gone
         environ[AUTHENTICATED] = self.channel.set_authenticated
         if self.request.upload_body is not None:
@@ -124,15 +125,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def is_overdue(self, now: float) -> bool:
         """Return whether the client has exceeded the deadline of what it is doing; False while a request runs.
 
-        While its upload is opened, or does not take the bytes that it has sent, the client has no deadline, but it may
-        have gone, which the loop does not see.
+        While its upload is opened, or does not take the bytes that it has sent, or the next bytes for it are read, the
+        client has no deadline, but it may have gone, which the loop does not see.
         """
         if self.requests or self._linger_until is not None:
             return False
-        if self.is_waiting:
+        if self.is_waiting or self._is_fetching:
             if self.is_client_gone():
                 return True
-            if self._is_opening or _has_unread(self.socket):
+            if self._is_fetching or self._is_opening or _has_unread(self.socket):
                 self.active_at = now
         if self.total_outbufs_len or self.request is None or self.request.upload_body is not None:
             return bool(now - self.active_at > STALLED_SECONDS)
@@ -200,7 +201,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """
         sent = 0
         limit = self.server.share
-        while outbuf := self._unsent():
+        while (outbuf := self._unsent()) and not self._is_fetching:
             if sent >= limit:
                 if do_close or self.server.threads_are_wanted():
                     break
@@ -224,6 +225,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 return None
             self.outbufs.pop(0).close()
         return self.outbufs[0]
+
+    @property
+    def _is_fetching(self) -> bool:
+        """Whether a thread reads the bytes to send next."""
+        outbuf = self._unsent()
+        return isinstance(outbuf, FetchedBuffer) and not outbuf.is_ready()
 
     def take_pending_head(self) -> bytes:
         """Return the pending head and clear it."""
@@ -269,7 +276,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             # The worker thread sends what it writes, and wakes the loop at its end. If the loop tried to send too,
             # it would spin on a lock that is held, and slow that thread down.
             return False
-        return bool(super().writable())
+        return bool(super().writable()) and (self.will_close or not self._is_fetching)
 
     def readable(self) -> bool:
         """Return whether the loop should receive more."""
@@ -321,12 +328,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             if request.is_unstored:
                 self.server.storage.run(lambda: self._store(request))
             else:
-                self.server.add_task(self)
+                self.server.serve(self, waits_for_storage=request.waits_for_storage)
 
     def _store(self, request: RequestParser) -> None:
         """Store what an append has brought, in a thread for that, and run its request."""
         request.store()
-        self.server.add_task(self)
+        self.server.serve(self, waits_for_storage=request.waits_for_storage)
 
     def resume(self) -> None:
         """Parse what arrived behind a request whose response is sent, or before its upload could take it."""

@@ -31,6 +31,23 @@ MAX_BLANK_LINES = 4  # before a request: RFC 9112, section 2.2, asks for one
 
 _UPLOAD = re.compile(re.escape(routes.UPLOAD).replace("<upload>", "([0-9a-f]{32})"))
 _VERSIONS = re.compile(re.escape(routes.VERSIONS).replace("<op>", "[^/]+"))
+# Their requests read or store bytes, or ask what is stored; VERSIONS only if it is a push.
+_STORAGE = re.compile(
+    "|".join(
+        re.sub("<[a-z]+>", "[^/]+", re.escape(path))
+        for path in (
+            routes.BYTES,
+            routes.BLOBS,
+            routes.UPLOADS,
+            routes.UPLOAD,
+            routes.PARTS,
+            routes.PART_URLS,
+            routes.FSCK,
+            routes.GARBAGE,
+            routes.DOWNLOAD,
+        )
+    )
+)
 # Waitress merges slashes at the beginning and lets any byte pass; the application would then read another path.
 _TARGET = re.compile(r"/(?!/)[!\"$-~]*")
 
@@ -102,6 +119,11 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             credential=self.credential,
         )
         self.close()  # release the upload before the response, after which the client may append again
+
+    @property
+    def waits_for_storage(self) -> bool:
+        """Whether the request may wait for the storage of bytes."""
+        return self._is_push or _STORAGE.fullmatch(self.path) is not None
 
     @property
     def is_opening(self) -> bool:
@@ -228,11 +250,14 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         else:
             self.body_rcv.buf = RequestBuffer(self.adj.inbuf_overflow, self.body_rcv)
 
+    @property
+    def _is_push(self) -> bool:
+        return self.command == "POST" and _VERSIONS.fullmatch(self.path) is not None
+
     def _max_body(self) -> int:
         """Return how many bytes a body may have that waitress reads."""
-        is_push = self.command == "POST" and _VERSIONS.fullmatch(self.path) is not None
         content = (self.header("Content-Type") or "").partition(";")[0].strip().lower()
-        return limits.MAX_FORM if is_push and content == routes.FORM else limits.MAX_JSON
+        return limits.MAX_FORM if self._is_push and content == routes.FORM else limits.MAX_JSON
 
     def _direct_into_upload(self, credential: Credential, upload: str) -> None:
         credential.require("write")

@@ -1,6 +1,6 @@
 """Requests that read many stored bytes before they can respond: few run at once (store.places).
 
-A response that consists of stored bytes is not such a request: the loop of the server reads and sends those.
+A response that consists of stored bytes is not such a request: no thread waits while the server sends those.
 """
 
 from collections.abc import Iterator, Sequence

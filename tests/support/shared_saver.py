@@ -35,7 +35,8 @@ class Staged:
 class SharedStore:
     """What an object store and its records have. `memory` counts the bytes that all drafts hold, and `peak` the most.
 
-    Each part that is stored is a request: `gate` holds them back, and `fails` returns an error for one.
+    Each part that is stored, and each read of a blob, is a request: `gate` holds them back, and `fails` returns an
+    error for one.
     """
 
     def __init__(self, memory: int = 64 * PART) -> None:
@@ -48,6 +49,7 @@ class SharedStore:
         self.stored = 0  # bytes, also those that were stored twice
         self.accepted = 0  # bytes that drafts accepted, also those that were lost with their daemon
         self.read = 0  # bytes of drafts
+        self.readers = 0  # of blobs, that are open
         self.limit, self.memory, self.peak, self.drafts = memory, 0, 0, 0
         self.waiting: list[Callable[[], None]] = []
         self.gate = threading.Event()
@@ -136,7 +138,7 @@ class SharedSaver(BaseSaver):
         self.store.before("stored")
 
     def open(self, digest: Digest) -> BinaryIO:
-        return io.BytesIO(self._blob(digest))
+        return SharedBlob(self.store, self._blob(digest))
 
     def __contains__(self, digest: object) -> bool:
         self.store.before("contains")
@@ -176,6 +178,24 @@ class SharedSaver(BaseSaver):
         if data is None:
             raise errors.BlobNotFound(digest=digest)
         return data
+
+
+class SharedBlob(io.BytesIO):
+    """A blob whose reads are requests. The store counts the open ones."""
+
+    def __init__(self, store: SharedStore, data: bytes) -> None:
+        super().__init__(data)
+        self._store = store
+        store.readers += 1
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._store.request("get")
+        return super().read(size)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._store.readers -= 1
+        super().close()
 
 
 class SharedDraft(Draft):

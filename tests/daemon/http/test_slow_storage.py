@@ -1,4 +1,4 @@
-"""Appends to a store whose bytes are in an object store: the server's loop waits for nothing, whatever is slow."""
+"""A store whose bytes are in an object store: neither the server's loop nor other requests wait for it."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.http_server.channel import QUIET_SECONDS, STALLED_SECONDS
+from opstore_daemon.http_server.channel import QUIET_SECONDS, STALLED_SECONDS, Channel
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.protocol import errors, routes
@@ -21,6 +21,7 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.file_draft import FileDraft
 from tests.daemon.http.test_other_servers import Serving, werkzeug_server, wsgiref_server
+from tests.daemon.http.test_small_pushes import form
 from tests.daemon.http.test_uploads import begin
 from tests.support.clock import Clock
 from tests.support.daemons import daemons
@@ -128,6 +129,18 @@ def push(both: Daemons, upload: str, data: bytes = BODY, at: int = 0) -> None:
         assert http.pull("up").content == data
 
 
+def stored_blob(both: Daemons, data: bytes, op: str = "blob") -> None:
+    """Make a version of the op."""
+    with Http(both.listeners[0].url) as http:
+        http.push(op, data, size=len(data))
+
+
+def pull(connection: Raw, op: str = "blob", *lines: str) -> None:
+    """Request the bytes of an op."""
+    path = f"/v1/ops/{op}/versions/latest/bytes"
+    connection.send(head("GET", path, *lines, host=connection.host))
+
+
 # --- the usual way ----------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +186,10 @@ def test_the_loop_uses_neither_the_database_nor_the_store(
         wait_for(lambda: upload in both.receiving())
     wait_for(lambda: not both.receiving())
     assert both.offset(upload) >= PART
+    stored_blob(both, BODY)
+    used.clear()
+    with Http(both.listeners[0].url) as http:
+        assert http.pull("blob").content == BODY
     assert used
     assert "opstore-listener" not in used
 
@@ -187,6 +204,19 @@ def test_a_chunked_body_and_a_request_behind_it(both: Daemons) -> None:
         assert raw.answer().body == raw.answer().body
         sender.join()
     assert both.offset(upload) == 3 * PART
+
+
+def test_only_threads_for_the_storage_wait_for_it(both: Daemons, shared: SharedStore) -> None:
+    used: dict[str, str] = {}
+    shared.before = lambda kind: used.update({kind: threading.current_thread().name})
+    stored_blob(both, BODY)
+    with Http(both.listeners[0].url) as http:
+        assert http.post("/v1/ops/small/versions", files=form(b"small")).status_code == 201
+        for path in ("/v1/ops/blob/versions/latest/bytes", "/v1/fsck?data=1"):
+            assert http.get(path).status_code == 200
+        assert http.post(routes.GARBAGE, {}).status_code == 200
+    assert {"take", "tail", "seal", "publish", "put", "get"} <= set(used)
+    assert [kind for kind, name in used.items() if not name.startswith("opstore-storage-")] == ["part"]
 
 
 # --- slow, and blocked ------------------------------------------------------------------------------------------------
@@ -314,6 +344,102 @@ def test_a_slow_object_store_is_no_stalled_client(both: Daemons, shared: SharedS
             both.after(2 * STALLED_SECONDS)
         assert raw.answer().status == 200
         sender.join()
+
+
+# --- pulls ------------------------------------------------------------------------------------------------------------
+
+
+def test_others_are_served_while_many_pulls_and_pushes_wait_for_the_store(both: Daemons, shared: SharedStore) -> None:
+    """More than there are threads, of each kind."""
+    stored_blob(both, BODY)
+    with ExitStack() as held:
+        raws = [held.enter_context(Raw(both.ports[0])) for _ in range(40)]
+        with shared.closed():
+            for number, raw in enumerate(raws):
+                if number % 2:
+                    pull(raw, "blob", f"Range: bytes={number}-")
+                else:
+                    form = f"Content-Type: {routes.JSON}", "Content-Length: 2"
+                    raw.send(head("POST", routes.UPLOADS, *form, host=raw.host) + b"{}")
+            wait_for(lambda: both.listeners[0]._waitress.storage.are_wanted(), "a request that waits for a thread")
+            for _ in range(20):
+                assert ask(both.ports[0], "GET", "/v1/ops/blob/versions").status == 200
+        for number, raw in enumerate(raws):
+            answer = raw.answer()
+            assert answer.status == (206 if number % 2 else 201)
+            assert not number % 2 or answer.body == BODY[number:]
+
+
+def test_others_are_served_while_a_pull_waits_for_its_next_bytes(both: Daemons, shared: SharedStore) -> None:
+    stored_blob(both, BODY)
+    with Raw(both.ports[0]) as raw:
+        reads = 0
+
+        def hold(kind: str) -> None:
+            nonlocal reads
+            reads += kind == "get"
+            if reads == 3:
+                shared.gate.clear()
+
+        shared.before = hold
+        pull(raw)
+        wait_for(lambda: any(each._is_fetching for each in both.listeners[0]._channels()), "the wait for bytes")
+        assert is_alive(both.ports[0])
+        both.after(2 * STALLED_SECONDS)
+        shared.gate.set()
+        assert raw.answer().body == BODY, "the client did not stall"
+    wait_for(lambda: shared.readers == 0, "the end of all readers")
+
+
+def test_the_loop_rests_while_a_pull_waits(both: Daemons, shared: SharedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored_blob(both, BODY)
+    writes = 0
+
+    def count(channel: Channel) -> None:
+        nonlocal writes
+        writes += 1
+        really(channel)
+
+    really = Channel.handle_write
+    monkeypatch.setattr(Channel, "handle_write", count)
+    with Raw(both.ports[0]) as raw:
+        with shared.closed():
+            pull(raw, "blob", "Range: bytes=0-")
+            wait_for(lambda: any(each._is_fetching for each in both.listeners[0]._channels()), "the wait for bytes")
+            before = writes
+            both.after(3)
+            assert writes - before <= 1
+        assert raw.answer().body == BODY
+
+
+def test_a_client_that_goes_while_its_pull_waits_leaves_nothing_behind(both: Daemons, shared: SharedStore) -> None:
+    stored_blob(both, BODY)
+    with Raw(both.ports[0]) as raw, shared.closed():
+        pull(raw, "blob", "Range: bytes=0-")
+        wait_for(lambda: any(each._is_fetching for each in both.listeners[0]._channels()), "the wait for bytes")
+        raw.close()
+        both.after(1)
+        assert both.listeners[0]._channels() == []
+        assert shared.readers == 1, "a thread reads from it"
+    wait_for(lambda: shared.readers == 0, "the end of all readers")
+
+
+def test_a_store_that_fails_in_the_middle_of_a_pull_ends_it_early(both: Daemons, shared: SharedStore) -> None:
+    stored_blob(both, BODY)
+    left = 3
+
+    def fails(kind: str) -> Exception | None:
+        nonlocal left
+        left -= kind == "get"
+        return errors.StorageFailed(reason="SlowDown") if left < 0 else None
+
+    shared.fails = fails
+    with Raw(both.ports[0]) as raw:
+        pull(raw)
+        answer = raw.answer()
+        assert (answer.status, answer.cut) == (200, True)
+    wait_for(lambda: shared.readers == 0, "the end of all readers")
+    assert is_alive(both.ports[0])
 
 
 # --- clients that go, and stores that fail ----------------------------------------------------------------------------

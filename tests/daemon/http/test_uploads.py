@@ -54,7 +54,10 @@ def pushed(http: Http, upload: str) -> str:
 def test_an_upload_is_created_and_reports_its_offset(http: Http) -> None:
     created = http.post(routes.UPLOADS, {"size": 10})
     upload = created.json()["upload"]
-    assert (created.status_code, created.json()) == (201, {"upload": upload, "offset": 0, "size": 10})
+    assert (created.status_code, created.json()) == (
+        201,
+        {"upload": upload, "offset": 0, "size": 10, "part_size": None},
+    )
     assert created.headers["Location"] == f"/v1/uploads/{upload}"
     for data, offset in ((DATA[:4], 0), (DATA[4:], 4)):
         response = http.append(upload, data, offset)
