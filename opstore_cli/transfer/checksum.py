@@ -1,10 +1,10 @@
-"""The checksum and digest of an upload, which the daemon compares with those of the bytes it received."""
+"""The checksum and digests of an upload, which the store compares with those of the bytes it received."""
 
 from typing import Any
 
 from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
-from opstore_daemon.protocol.digests import Hash, digest_of, new_hash
+from opstore_daemon.protocol.digests import Digest, Hash, digest_of, new_hash
 from opstore_daemon.protocol.limits import HASH_READ_SIZE
 
 
@@ -24,11 +24,31 @@ class SourceHash:
     def extend_to(self, end: int) -> None:
         """Include the bytes up to the offset `end`, unless they are included already; raises FileRefused."""
         while self._end < end:
-            count = self._source.read_into(self._buffer[: end - self._end], self._end)
-            if not count:
-                raise self._source.truncation()
-            self._hash.update(self._buffer[:count])
-            self._end += count
+            piece = self._read(self._end, end)
+            self._hash.update(piece)
+            self._end += len(piece)
+
+    def digest_of_part(self, start: int, end: int) -> Digest:
+        """Return the digest of the bytes from `start` to before `end`, and include them; raises FileRefused.
+
+        Bytes that are not included yet are read once for both.
+        """
+        self.extend_to(start)
+        part, position = new_hash(), start
+        while position < end:
+            piece = self._read(position, min(end, self._end) if position < self._end else end)
+            part.update(piece)
+            if position == self._end:
+                self._hash.update(piece)
+                self._end += len(piece)
+            position += len(piece)
+        return digest_of(part)
+
+    def _read(self, position: int, end: int) -> memoryview:
+        count = self._source.read_into(self._buffer[: end - position], position)
+        if not count:
+            raise self._source.truncation()
+        return self._buffer[:count]
 
     def declaration(self) -> dict[str, Any]:
         """Return what the client declares of the bytes included so far, as fields of NewVersion."""

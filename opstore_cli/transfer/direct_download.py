@@ -1,19 +1,17 @@
 """Download the bytes of one version past the daemon, from the object store; the daemon sends them if that fails."""
 
-import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
+from opstore_cli.transfer.direct_fallback import note_fallback
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.direct_interface import DirectConnections, DirectExpired, DirectFailed
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import DirectBytes, VersionRecord
-
-log = logging.getLogger("opstore_cli.direct")
 
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
@@ -59,7 +57,7 @@ class DirectDownload:
 
         Raises DirectFailed, also while the response is read.
         """
-        response = self._open().get(position, end)
+        response = self._open().get(self._url or "", position, end)
         try:
             self._check(response, position, end)
             self._has_worked = self._may_retry = self.was_used = True
@@ -101,9 +99,7 @@ class DirectDownload:
     def give_up(self, failure: DirectFailed) -> None:
         """Have the daemon transfer all further bytes."""
         if not self._has_failed:
-            log.info("%s comes through the daemon: %s", self._version, failure)
-            if not self.was_used:
-                self._api.pause_direct()
+            note_fallback(self._api, f"{self._version} comes", failure, has_worked=self.was_used)
         self._has_failed = True
         self._forget()
 

@@ -1,19 +1,17 @@
 """Run several transfers in parallel, and report the progress of all to one display."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.progress import Display
+from opstore_cli.transfer.threads import run_on_threads
 from opstore_daemon.protocol import errors
 
 T = TypeVar("T")
 
 MAX_PARALLEL = 4  # transfers
-POLL_INTERVAL = 0.2  # seconds between two checks for an interrupt
-GRACE = 2.0  # seconds that transfers have to clean up after an interrupt: one may hang on a dead connection
 # After these errors the other transfers would fail in the same way, each after its own timeout.
 FATAL = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
 
@@ -33,25 +31,11 @@ class ParallelTransfers(Generic[T]):
 
     def run(self) -> list[T | errors.OpStoreError | None]:
         """Return each job's result or error; None for a job that was not started after a fatal error of another."""
-        # Not Thread.join: an interrupt during it marks the thread as ended while it runs (CPython 3.11, gh-90882).
-        ends: list[threading.Event] = []
         try:
-            for _ in self._jobs[:MAX_PARALLEL]:
-                ends.append(threading.Event())
-                # Daemon threads, so that one that hangs does not keep the process alive.
-                threading.Thread(target=self._work, args=(ends[-1],), daemon=True).start()
-            for ended in ends:
-                # With a timeout: if another thread receives the signal, it does not wake this one.
-                while not ended.wait(POLL_INTERVAL):
-                    pass
-        except BaseException as failure:
-            self._interrupted.set()
-            self._cancel_waiting()
-            deadline = time.monotonic() + GRACE
-            for ended in ends:
-                ended.wait(max(0.0, deadline - time.monotonic()))
+            run_on_threads(self._work, min(MAX_PARALLEL, len(self._jobs)), self._interrupt)
+        except KeyboardInterrupt:
             # A thread that waits for the network does not say what it leaves.
-            if isinstance(failure, KeyboardInterrupt) and self._has_moved:
+            if self._has_moved:
                 raise InterruptedTransfer from None
             raise
         if self._bug is not None:
@@ -69,13 +53,7 @@ class ParallelTransfers(Generic[T]):
         with self._lock:
             return self._jobs.pop(0) if self._jobs else None
 
-    def _work(self, ended: threading.Event) -> None:
-        try:
-            self._run_jobs()
-        finally:
-            ended.set()
-
-    def _run_jobs(self) -> None:
+    def _work(self) -> None:
         while (numbered := self._next()) is not None:
             self._current.number, job = numbered
             try:
@@ -88,6 +66,10 @@ class ParallelTransfers(Generic[T]):
                 self._bug = self._bug or bug
                 self._cancel_waiting()
             self._display.ended(self._current.number)
+
+    def _interrupt(self) -> None:
+        self._interrupted.set()
+        self._cancel_waiting()
 
     def _cancel_waiting(self) -> None:
         with self._lock:

@@ -35,7 +35,7 @@ class RetryBudget:
         self._furthest, self._retries = offset, 0
         return True
 
-    def wait(self, failure: errors.OpStoreError) -> None:
+    def wait(self, failure: Exception) -> None:
         """Sleep before the next retry; raises `failure` if none is left, or if it would only fail again."""
         if self._retries == len(WAITS) or isinstance(failure, errors.TlsFailed | errors.TlsRequired):
             raise failure

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -32,8 +33,8 @@ Readable = bytes | BinaryIO | Path | str
 class Source:
     """An open file, read from its current position. `size`: the bytes left, None if unknown.
 
-    Read it with `read` (sequential), or, if it `is_random`, with `read_at`, `read_into` or `send_to` at any offset. Do
-    not mix them.
+    Read it with `read` (sequential), or, if it `is_random`, with `read_at`, `read_into` or `send_to` at any offset and
+    from any thread. Do not mix them.
     """
 
     format: str | None = None  # the version's format, if the kind of source decides it
@@ -45,6 +46,7 @@ class Source:
         self.name = name
         self.path = path
         self._file = file
+        self._seeking = threading.Lock()
         self._initial = _regular(file)
         self._start, self.size = _extent(file)
         # Other file objects may be slow to seek back (gzip decompresses from the start).
@@ -99,9 +101,10 @@ class Source:
         if self.is_file:
             with self._translated_errors():
                 return os.preadv(self._file.fileno(), [buffer], self._start + offset)
-        with self._translated_errors():
-            self._file.seek(self._start + offset)
-        data = self.read(len(buffer))
+        with self._seeking:
+            with self._translated_errors():
+                self._file.seek(self._start + offset)
+            data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 

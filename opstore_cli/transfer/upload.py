@@ -12,18 +12,19 @@ from typing import Any
 import msgspec
 
 from opstore_cli.transfer.checksum import SourceHash
+from opstore_cli.transfer.direct_upload import DirectUpload
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RETRYABLE_UPLOAD, RetryBudget
-from opstore_cli.transfer.source import Readable, Slice, Source, open_source
+from opstore_cli.transfer.source import Readable, Source, open_source
+from opstore_cli.transfer.source_body import SourceBody
 from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
@@ -190,12 +191,13 @@ class Uploader:
         """Send the bytes from the upload's offset on, and create the version; `hashed` is what verifies all bytes."""
         try:
             hashed.extend_to(upload.offset)
+            direct = DirectUpload(self._api, self._op, self._source, hashed, self._state_after, self._moved)
 
             def append_from(offset: int) -> None:
                 self._append(upload.upload, offset, self._size, lambda at: self._body_from(at, hashed))
                 self._moved(self._size)
 
-            append_from(upload.offset)
+            append_from(direct.send(upload))
             pushed = self._finish(upload.upload, self._size, hashed.declaration(), append_from)
         except errors.OpStoreError as failure:
             if state is None or isinstance(failure, errors.StorageFull) or not isinstance(failure, TRANSIENT):
@@ -210,12 +212,12 @@ class Uploader:
         _remove(state)
         return pushed
 
-    def _body_from(self, offset: int, hashed: SourceHash) -> "_SourceBody":
+    def _body_from(self, offset: int, hashed: SourceHash) -> SourceBody:
         def before_piece(position: int, count: int) -> None:
             self._moved(position)
             hashed.extend_to(position + count)
 
-        return _SourceBody(self._source, offset, before_piece)
+        return SourceBody(self._source, offset, self._size, before_piece)
 
     def _finish(
         self, upload: str, size: int, declaration: dict[str, Any], append_from: Callable[[int], None] | None
@@ -231,7 +233,7 @@ class Uploader:
                 return self._create_version(upload=upload, size=size, **declaration)
             except (errors.UploadNotOpen, errors.UploadIncomplete) as failure:
                 retries.wait(failure)
-                offset = self._offset_of(upload, retries, failure)
+                offset = self._state_after(upload, retries, failure).offset
                 if offset != size:
                     if append_from is None or offset > size:
                         raise
@@ -282,16 +284,16 @@ class Uploader:
                 offset = self._api.append(upload, offset, body_from(offset)).offset
             except RETRYABLE_UPLOAD as interruption:
                 failure = interruption
-                offset = self._offset_of(upload, retries, failure)
+                offset = self._state_after(upload, retries, failure).offset
             if not start <= offset <= end:
                 raise errors.OffsetMismatch(upload=upload, offset=offset, given=end) from failure
             if not retries.progressed_to(offset):
                 retries.wait(failure)
 
-    def _offset_of(self, upload: str, retries: RetryBudget, failure: errors.OpStoreError) -> int:
+    def _state_after(self, upload: str, retries: RetryBudget, failure: errors.OpStoreError) -> Upload:
         while True:
             try:
-                return self._get(upload).offset
+                return self._get(upload)
             except RETRYABLE_UPLOAD:
                 retries.wait(failure)
 
@@ -308,44 +310,3 @@ def _remove(state: StateFile | None) -> None:
 
 def _body_of(piece: bytes, start: int) -> Callable[[int], bytes]:
     return lambda offset: piece[offset - start :]
-
-
-class _SourceBody:
-    """A request body (transport.interface.Body) of a source's bytes from `offset` on.
-
-    Calls `before_piece(position, count)` before each piece.
-    """
-
-    def __init__(self, source: Source, offset: int, before_piece: Callable[[int, int], None]) -> None:
-        self._source, self._before_piece = source, before_piece
-        self._position, self._size = offset, source.size or 0
-
-    def __len__(self) -> int:
-        return self._size - self._position
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self.read(READ_SIZE):
-            yield data
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` of the next bytes; raises FileRefused."""
-        left = len(self)
-        count = left if size < 0 else min(size, left)
-        if not count:
-            return b""
-        self._before_piece(self._position, count)
-        data = self._source.read_at(self._position, count)
-        if not data:
-            raise self._source.truncation()
-        self._position += count
-        return data
-
-    def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
-        while left := len(self):
-            count = min(READ_SIZE, left)
-            if not (slices and self._source.is_file):
-                yield self.read(count)
-                continue
-            self._before_piece(self._position, count)
-            yield Slice(self._source, self._position, count)
-            self._position += count

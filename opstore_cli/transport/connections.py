@@ -66,7 +66,7 @@ class Connections:
     ) -> "HttpResponse":
         """Send a request as `Transport.request` does. The body of the response is not read yet."""
         slices = self.target.url.startswith("http:") and not self._proxies
-        data: Any = body if body is None or isinstance(body, bytes) else _Pieces(body, slices=slices)
+        data: Any = body if body is None or isinstance(body, bytes) else Pieces(body, slices=slices)
         with self._noticing_tls(), translated_errors(self.target.url):
             prepared = requests.PreparedRequest()
             prepared.prepare_method(method)
@@ -145,7 +145,7 @@ class HttpResponse:
         self._response.close()
 
 
-class _Pieces:
+class Pieces:
     """A body as requests sends it: without `read`, so that it is iterated over and may raise."""
 
     def __init__(self, body: Body, *, slices: bool) -> None:

@@ -2,18 +2,28 @@
 
 from typing import Protocol
 
+from opstore_cli.transport.interface import Body
 from opstore_cli.transport.response import ApiResponse
 
 
 class DirectConnections(Protocol):
-    """Connections to the server of one URL in the object store, past the daemon."""
+    """Connections to the server of a URL in the object store, past the daemon, for any thread."""
 
     @property
     def origin(self) -> str:
-        """Scheme and host of the URL, which may be printed."""
+        """Scheme and host of the URLs, which may be printed."""
 
-    def get(self, first: int, end: int | None = None) -> ApiResponse:
+    def get(self, url: str, first: int, end: int | None = None) -> ApiResponse:
         """GET the bytes from offset `first` to before `end`; raises DirectExpired and DirectFailed."""
+
+    def put(self, url: str, body: Body, checksum: str) -> str:
+        """PUT the bytes of one part; return the ETag of the answer. `checksum`: their SHA-256 in base64.
+
+        Raises DirectExpired, DirectInterrupted, DirectFailed, and what reading the body raises.
+        """
+
+    def abort(self) -> None:
+        """End all requests of other threads, which raise DirectFailed then, and have no more."""
 
     def close(self) -> None: ...
 
@@ -27,4 +37,8 @@ class DirectFailed(Exception):
 
 
 class DirectExpired(DirectFailed):
-    """The object store refuses the URL, perhaps because it has expired."""
+    """The object store refuses the URL, perhaps because it has expired, or the bytes that were sent to it."""
+
+
+class DirectInterrupted(DirectFailed):
+    """The connection was lost, or the object store is busy: the same request may be sent again."""

@@ -50,6 +50,11 @@ class FakeDaemon(HttpThread):
         self.claims: dict[str, Any] = {}  # keys that override those of every record
         self.direct: Callable[[], str] | None = None  # returns a URL of the bytes, for clients that accept one
         self.place: dict[str, Any] = {}  # keys that override those of the record with that URL
+        self.part_size: int | None = None  # offered to every upload, whose parts are at the URLs of `part_url`
+        self.part_url: Callable[[int], str] = lambda _number: ""  # returns a URL of the part, counted from 1
+        self.arrived: Callable[[int, str], bytes | None] = lambda _number, _etag: None  # returns the bytes of a part
+        self.refusals: dict[str, tuple[int, str]] = {}  # of requests for "urls" and reports of "parts"
+        self.reported: list[tuple[int, int]] = []  # offset and number of the parts of each report
         self.tells = True  # send the record of a version with its bytes
         self.served_number: str | None = None  # a version number that is sent in a separate header
         self.faults: list[tuple[str, int]] = []
@@ -125,7 +130,8 @@ class _Handler(Handler, BaseHTTPRequestHandler):
         return urlsplit(self.path).path.split("/")[-2]
 
     def state(self, upload: str) -> dict[str, Any]:
-        return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
+        offset, size = len(self.daemon.uploads[upload]), self.daemon.sizes[upload]
+        return {"upload": upload, "offset": offset, "size": size, "part_size": self.daemon.part_size}
 
     def seen(self, *, read: bool = True) -> bool:
         """Record the request; return whether it was already answered. `read`: the body is not read yet."""
@@ -207,6 +213,9 @@ class _Handler(Handler, BaseHTTPRequestHandler):
             return
         if self.seen(read=False):
             return
+        if "/parts" in self.path:
+            self.answer_parts(asked)
+            return
         if urlsplit(self.path).path == routes.UPLOADS:
             upload = f"u{len(self.daemon.sizes) + 1}"
             self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
@@ -223,6 +232,34 @@ class _Handler(Handler, BaseHTTPRequestHandler):
         self.daemon.versions.append(data)
         declared = {"format": asked["format"]} if asked.get("format") and "format" not in self.daemon.claims else {}
         self.json(201, self.daemon.record(len(self.daemon.versions), self.op()) | declared)
+
+    def answer_parts(self, asked: dict[str, Any]) -> None:
+        """Name URLs for parts, or take those that the object store has."""
+        upload, daemon = urlsplit(self.path).path.split("/")[3], self.daemon
+        if upload not in daemon.uploads:
+            self.problem(404, "UploadNotFound")
+            return
+        data = daemon.uploads[upload]
+        refusal = daemon.refusals.get(self.path.rpartition("/")[2])
+        if refusal is not None:
+            self.problem(*refusal, reason="no")
+            return
+        if asked["offset"] != len(data):
+            self.problem(409, "OffsetMismatch", upload=upload, offset=len(data), given=asked["offset"])
+            return
+        first = len(data) // (daemon.part_size or 1) + 1
+        if self.path.endswith("/urls"):
+            urls = [daemon.part_url(first + number) for number in range(len(asked["parts"]))]
+            self.json(200, {"urls": urls, "expires_at": "2026-01-01T00:00:00Z", **daemon.place})
+            return
+        daemon.reported.append((len(data), len(asked["parts"])))
+        for number, part in enumerate(asked["parts"], first):
+            found = daemon.arrived(number, part["etag"])
+            if found is None or (len(found), digest_of(found)) != (part["size"], part["digest"]):
+                self.problem(409, "PartNotStored", upload=upload, number=number)
+                return
+            data.extend(found)
+        self.json(200, self.state(upload))
 
     def answer_whether_there(self, digest: str) -> None:
         self.daemon.asked.append(digest)

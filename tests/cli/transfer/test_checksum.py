@@ -1,6 +1,7 @@
 """The checksum and digest of an upload."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def test_a_file_that_became_shorter_is_refused(path: Path) -> None:
         os.truncate(path, HASH_READ_SIZE)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             SourceHash(source).extend_to(len(DATA))
+
+
+@pytest.mark.parametrize("kind", ["a path", "bytes"])
+def test_parts_are_hashed_with_the_whole_also_if_that_is_ahead(path: Path, kind: str) -> None:
+    size, ends = len(DATA), [0, 5, HASH_READ_SIZE + 5, 4 * HASH_READ_SIZE, len(DATA)]
+    for ahead in (0, 3 * HASH_READ_SIZE + 1, size):
+        with open_source(path if kind == "a path" else DATA) as source:
+            hashed = SourceHash(source)
+            hashed.extend_to(ahead)
+            for start, end in pairwise(ends):
+                assert hashed.digest_of_part(start, end) == digest_of(DATA[start:end])
+            assert hashed.declaration() == {"checksum": checksum_of(new_sum(DATA))}

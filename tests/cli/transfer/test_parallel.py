@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from opstore_cli.output.progress import NullDisplay
-from opstore_cli.transfer import parallel
+from opstore_cli.transfer import threads
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.parallel import ParallelTransfers
 from opstore_daemon.protocol import errors
@@ -17,9 +17,9 @@ from tests.support.waiting import wait_for
 
 
 def waits_for_jobs(thread: int) -> bool:
-    """Return whether the thread is in `run`, and waits for the end of one of its threads, not for its start."""
+    """Return whether the thread waits for the end of one of the threads of `run_on_threads`, not for its start."""
     stack = traceback.extract_stack(sys._current_frames()[thread])
-    return [frame.name for frame in stack[-3:]] == ["run", "wait", "wait"]
+    return [frame.name for frame in stack[-3:]] == ["run_on_threads", "wait", "wait"]
 
 
 class Watched(NullDisplay):
@@ -72,7 +72,7 @@ def test_after_a_fatal_error_or_a_bug_no_more_jobs_start() -> None:
 
 
 def test_an_interrupt_that_another_thread_receives_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "GRACE", 0.0)
+    monkeypatch.setattr(threads, "GRACE", 0.0)
     main_thread, over, waited = threading.get_ident(), threading.Event(), []
 
     def job() -> None:
