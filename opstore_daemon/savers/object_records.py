@@ -123,9 +123,13 @@ class ObjectRecords(ABC):
     def begin_multipart(self, upload: str, fence: int, multipart: str) -> None:
         """Record the id of the draft's multipart upload, which has no part yet. Raises DraftTaken."""
 
-    @abstractmethod
     def add_part(self, upload: str, fence: int, part: Part) -> None:
-        """Record a part that follows the others, and has the bytes of the tail, too: there is no tail any more.
+        """Do what `add_parts` does with one part."""
+        self.add_parts(upload, fence, (part,))
+
+    @abstractmethod
+    def add_parts(self, upload: str, fence: int, parts: Sequence[Part]) -> None:
+        """Record parts that follow the others, and have the bytes of the tail, too: there is no tail any more.
 
         The object of the tail stays recorded as a draft, for `forget` after its delete. Raises DraftTaken.
         """

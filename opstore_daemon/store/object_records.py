@@ -86,11 +86,12 @@ class DatabaseObjectRecords(ObjectRecords):
         with self._database.write(ordered=False) as connection:
             _fenced(connection, _begin_multipart(upload_=upload, fence_=fence, new=multipart))
 
-    def add_part(self, upload: str, fence: int, part: Part) -> None:
+    def add_parts(self, upload: str, fence: int, parts: Sequence[Part]) -> None:
         with self._database.write(ordered=False) as connection:
-            _fenced(connection, _add_part(upload_=upload, fence_=fence, count=part.size))
-            row = {"upload": upload, "number": part.number, "size": part.size}
-            _INSERT_PART.run(connection, {**row, "etag": part.etag, "checksum": part.checksum})
+            _fenced(connection, _add_parts(upload_=upload, fence_=fence, count=sum(part.size for part in parts)))
+            for part in parts:
+                row = {"upload": upload, "number": part.number, "size": part.size}
+                _INSERT_PART.run(connection, {**row, "etag": part.etag, "checksum": part.checksum})
 
     def set_tail(self, upload: str, fence: int, tail_key: str, tail_size: int) -> None:
         with self._database.write(ordered=False) as connection:
@@ -315,7 +316,7 @@ def _begin_multipart(*, upload_: str, fence_: int, new: str) -> Executable:
 
 
 @prepared
-def _add_part(*, upload_: str, fence_: int, count: int) -> Executable:
+def _add_parts(*, upload_: str, fence_: int, count: int) -> Executable:
     size = ObjectDraft.size - ObjectDraft.tail_size + count
     return _of_writer(upload_, fence_, size=size, tail_key=None, tail_size=0)
 

@@ -72,9 +72,12 @@ class SentParts(Request, frozen=True, kw_only=True):
     parts: Annotated[tuple[SentPart, ...], Meta(min_length=1, max_length=MAX_DIRECT_PARTS)]
 
 
-class UnfinishedUpload(Upload, frozen=True, kw_only=True):
-    """The progress of an upload, and when it expires if no request uses it."""
+class UnfinishedUpload(Record, frozen=True, kw_only=True):
+    """The progress of an upload, as in Upload, and when it expires if no request uses it."""
 
+    upload: UploadText
+    offset: Size
+    size: Size | None
     expires_at: Time
 
 

@@ -15,7 +15,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BytesLost
 from opstore_daemon.savers.object_records import DraftRecord, DraftTaken, ObjectRecords, Part
-from opstore_daemon.savers.object_store.client import Bucket, Head, Taken, UploadGone
+from opstore_daemon.savers.object_store.client import Bucket, Head, Sent, Taken, UploadGone
 from opstore_daemon.savers.object_store.keys import new_key, object_name
 from opstore_daemon.savers.object_store.parts import MAX_PARTS
 from opstore_daemon.savers.object_store.reader import ObjectReader
@@ -52,18 +52,24 @@ class Assembly:
         if number > MAX_PARTS:
             limit = sum(part.size for part in self.parts)
             raise errors.TooLarge(what="an upload of unknown size", size=limit + len(data), limit=limit)
-        record = self._begin_multipart()
+        record = self.begin_multipart()
         assert record.multipart is not None  # noqa: S101
         try:
             part = self._bucket.upload_part(object_name(record.key), record.multipart, number, data)
         except UploadGone:
             self._lose(1)
-        self._records.add_part(record.upload, record.fence, part)
-        size = record.size - record.tail_size + part.size
-        self.record = replace(record, parts=(*record.parts, part), size=size, tail_key=None, tail_size=0)
+        self.add_parts((part,))
+
+    def add_parts(self, parts: Sequence[Part]) -> None:
+        """Record parts that the object store has; they begin with the bytes of the tail."""
+        record = self.record
+        self._records.add_parts(record.upload, record.fence, parts)
+        size = record.size - record.tail_size + sum(part.size for part in parts)
+        self.record = replace(record, parts=(*record.parts, *parts), size=size, tail_key=None, tail_size=0)
         self._delete_tail(record.tail_key)
 
-    def _begin_multipart(self) -> DraftRecord:
+    def begin_multipart(self) -> DraftRecord:
+        """Begin the multipart upload unless there is one, and return the record that has it."""
         record = self.record
         if record.multipart is None:
             name = object_name(record.key)
@@ -76,6 +82,15 @@ class Assembly:
                 raise
             self.record = replace(record, multipart=multipart)
         return self.record
+
+    def sent_parts(self) -> Sequence[Sent]:
+        """Return the parts behind those that are stored; raise BytesLost if the object store has no part any more."""
+        if self.record.multipart is None:
+            return ()
+        try:
+            return list(self._bucket.parts(object_name(self.record.key), self.record.multipart, len(self.parts)))
+        except UploadGone:
+            self._lose(1)
 
     def store_tail(self, data: bytearray) -> None:
         """Store all bytes behind the parts as the tail, in place of the one before."""
@@ -162,10 +177,10 @@ class Assembly:
     def _first_wrong_part(self, name: str, multipart: str) -> int:
         """Return the number of the first part that the object store does not have as it was sent."""
         try:
-            there = {number: (size, etag) for number, size, etag in self._bucket.parts(name, multipart)}
+            there = {(sent.number, sent.size, sent.etag) for sent in self._bucket.parts(name, multipart)}
         except UploadGone:
             return 1
-        wrong = (part.number for part in self.parts if there.get(part.number) != (part.size, part.etag))
+        wrong = (part.number for part in self.parts if (part.number, part.size, part.etag) not in there)
         return next(wrong, 1)
 
     def _lose(self, first: int) -> NoReturn:

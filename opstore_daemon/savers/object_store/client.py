@@ -33,6 +33,7 @@ COMPLETE = 300  # seconds that the object store may take to put the parts togeth
 CONNECTIONS = 64  # that are kept: the server's threads and those that send parts
 DEFAULT_REGION = "us-east-1"  # of stores that have no regions, which still sign with one
 MISSING = {"NoSuchKey", "404", "NotFound"}
+OTHER_BYTES = {"BadDigest", "XAmzContentChecksumMismatch"}  # of a Complete: the parts have other checksums
 UNSUPPORTED = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest"}
 
 
@@ -65,6 +66,15 @@ class Listed(NamedTuple):
 
     name: str
     size: int
+
+
+class Sent(NamedTuple):
+    """A part that the object store has: its size in bytes, and its SHA-256 in base64 if the object store reports it."""
+
+    number: int
+    size: int
+    etag: str
+    checksum: str | None = None
 
 
 class Unfinished(NamedTuple):
@@ -128,10 +138,14 @@ class Bucket:
         # Of version 2, which is the default for URLs in some regions, Range is not free, and ports are left out.
         return self._client(READ, signature_version="s3v4")
 
-    def presigned(self, operation: str, name: str, seconds: int) -> str:
-        """Return a URL that allows whoever has it one operation on one object for that long. Sends no request."""
+    def presigned(self, operation: str, name: str, seconds: int, **parameters: Any) -> str:
+        """Return a URL that allows whoever has it one operation on one object for that long. Sends no request.
+
+        The `parameters` of the operation are signed, too: in the URL, or as headers that the request must have.
+        """
         with self._translated("a signature"):
-            found: str = self._signer.generate_presigned_url(operation, Params=self._at(name), ExpiresIn=seconds)
+            params = {**self._at(name), **parameters}
+            found: str = self._signer.generate_presigned_url(operation, Params=params, ExpiresIn=seconds)
             return found
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -220,6 +234,11 @@ class Bucket:
             )
         return Part(number, len(data), str(found["ETag"]), checksum)
 
+    def part_url(self, name: str, multipart: str, number: int, size: int, checksum: str, seconds: int) -> str:
+        """Return a URL for one part of so many bytes with that checksum, for that long. Sends no request."""
+        parameters = {"UploadId": multipart, "PartNumber": number, "ContentLength": size, "ChecksumSHA256": checksum}
+        return self.presigned("upload_part", name, seconds, **parameters)
+
     def complete(self, name: str, multipart: str, parts: Sequence[Part]) -> None:
         """Make the object of the parts. Raises UploadGone, and Taken if the object exists."""
         listed = [{"PartNumber": part.number, "ETag": part.etag, "ChecksumSHA256": part.checksum} for part in parts]
@@ -228,6 +247,8 @@ class Bucket:
             try:
                 self.patient.complete_multipart_upload(**request, IfNoneMatch="*")
             except ClientError as error:
+                if failures.code_of(error) in OTHER_BYTES:
+                    raise UploadGone("CompleteMultipartUpload") from None
                 if failures.code_of(error) not in UNSUPPORTED:
                     raise
                 self.patient.complete_multipart_upload(**request)
@@ -240,14 +261,17 @@ class Bucket:
         except (UploadGone, Missing):
             pass
 
-    def parts(self, name: str, multipart: str) -> Iterator[tuple[int, int, str]]:
-        """Yield number, size and etag of the parts that the object store has. Raises UploadGone."""
-        marker = 0
+    def parts(self, name: str, multipart: str, after: int = 0) -> Iterator[Sent]:
+        """Yield the parts behind the number `after` that the object store has, some of them twice. Raises UploadGone.
+
+        A number that was sent several times may be there with each of its etags, or with the last one.
+        """
+        marker = after
         while True:
             with self._translated("ListParts"):
                 found = self.s3.list_parts(**self._at(name), UploadId=multipart, PartNumberMarker=marker)
             for each in found.get("Parts", []):
-                yield each["PartNumber"], each["Size"], str(each["ETag"])
+                yield Sent(each["PartNumber"], each["Size"], str(each["ETag"]), each.get("ChecksumSHA256"))
             if not found.get("IsTruncated"):
                 return
             marker = found["NextPartNumberMarker"]

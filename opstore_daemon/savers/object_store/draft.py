@@ -5,7 +5,7 @@ tail, an object of its own, and read back by whoever continues.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import ClassVar
@@ -13,10 +13,12 @@ from typing import ClassVar
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.protocol.records import NewPart, SentPart
 from opstore_daemon.savers.base import BytesLost, Draft
 from opstore_daemon.savers.object_store.assembly import Assembly
 from opstore_daemon.savers.object_store.buffers import Budget
 from opstore_daemon.savers.object_store.client import Bucket
+from opstore_daemon.savers.object_store.direct_parts import DirectParts
 from opstore_daemon.savers.object_store.keys import object_name
 from opstore_daemon.savers.object_store.parts import MAX_PARTS, MAX_SIZE, MIN_PART, PART, part_size
 from opstore_daemon.savers.object_store.reader import ObjectReader
@@ -33,8 +35,14 @@ class ObjectDraft(Draft):
 
     needs_seal: ClassVar[bool] = True
 
-    def __init__(self, bucket: Bucket, assembly: Assembly, pool: Executor, budget: Budget) -> None:
+    def __init__(
+        self, bucket: Bucket, assembly: Assembly, pool: Executor, budget: Budget, direct: DirectParts | None = None
+    ) -> None:
+        """`direct`: the parts of the assembly that clients send themselves; None if they can't."""
         self._bucket, self._assembly, self._pool, self._budget = bucket, assembly, pool, budget
+        self._direct = direct
+        # Whoever began the multipart upload may have given URLs away, also if clients get none here.
+        self.has_urls = assembly.record.multipart is not None
         self._buffer = bytearray()
         self._offset = assembly.stored
         self._is_loaded = assembly.tail_size == 0
@@ -213,6 +221,30 @@ class ObjectDraft(Draft):
         if spare > 0:
             self._taken -= spare
             self._budget.give_back(spare)
+
+    # --- parts past the daemon ----------------------------------------------------------------------------------------
+
+    @property
+    def part_size(self) -> int | None:
+        with self._lock:
+            is_at_part = self._offset == self._assembly.stored and not self._assembly.tail_size
+            if self._direct is None or self._expected is None or not is_at_part or self._would_raise():
+                return None
+            return self._part_size()
+
+    def part_urls(self, parts: Sequence[NewPart], seconds: int) -> Sequence[str]:
+        assert self._direct is not None  # noqa: S101 - part_size is None then
+        with _loss_fails(), self._alone():
+            self.has_urls = True
+            return self._direct.urls(parts, seconds)
+
+    def add_sent(self, parts: Sequence[SentPart]) -> int:
+        assert self._direct is not None  # noqa: S101 - part_size is None then
+        with _loss_fails(), self._alone():
+            count = self._direct.add(parts)
+            self._offset = self._assembly.stored
+            self._is_complete = self._offset == self._expected
+            return count
 
     # --- bytes that are stored ----------------------------------------------------------------------------------------
 

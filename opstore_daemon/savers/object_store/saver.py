@@ -23,6 +23,7 @@ from opstore_daemon.savers.object_records import ObjectRecord, ObjectRecords, St
 from opstore_daemon.savers.object_store.assembly import Assembly
 from opstore_daemon.savers.object_store.buffers import Budget, budget
 from opstore_daemon.savers.object_store.client import Bucket
+from opstore_daemon.savers.object_store.direct_parts import DirectParts
 from opstore_daemon.savers.object_store.draft import ObjectDraft
 from opstore_daemon.savers.object_store.identity import BucketIdentity
 from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, STORE_ID, is_key, new_key, object_name
@@ -71,8 +72,8 @@ class S3Saver(BaseSaver):
     ) -> None:
         """`endpoint` and `region`: instead of those of the environment. Sends no request; raises InvalidSetting.
 
-        `direct`: where clients reach the object store, to read blobs past the daemon: `on`, at the endpoint of the
-        daemon, or the URL of the object store for them. None: they don't.
+        `direct`: where clients reach the object store, to read blobs and send parts past the daemon: `on`, at the
+        endpoint of the daemon, or the URL of the object store for them. None: they don't.
         """
         self._bucket = Bucket(Place.parse(url), endpoint, region)
         # With the endpoint of the clients: the host that they name is a part of the signature.
@@ -106,7 +107,8 @@ class S3Saver(BaseSaver):
         if earlier is not None:
             earlier.settle()  # a part that it sends would overwrite one of ours
         assembly = Assembly(self._bucket, self._records, self._records.take(upload))
-        draft = self._drafts[upload] = ObjectDraft(self._bucket, assembly, self._pool, self._memory)
+        direct = None if self._public is None else DirectParts(self._public, assembly)
+        draft = self._drafts[upload] = ObjectDraft(self._bucket, assembly, self._pool, self._memory, direct)
         return draft
 
     def put(self, data: bytes, digest: Digest, upload: str) -> None:

@@ -9,11 +9,14 @@ from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BytesLost, Draft
+from opstore_daemon.savers.direct import DirectDraft
 from opstore_daemon.savers.object_records import DraftTaken
 from opstore_daemon.store.ingest.passing_hash import PassingHash
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 from opstore_daemon.store.ingest.upload_hash import UploadHash
 from opstore_daemon.store.places import POLL
+
+DIRECT_FROM = 16 * 1024 * 1024  # bytes that are left from which parts past the daemon are worth their requests
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,17 @@ class OpenUpload:
         self.offset_reported = False  # since this draft was opened
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
         draft.expect(size)
-        self.hash: UploadHash = PassingHash(self.read) if draft.needs_seal else TrailingHash(self.read)
+        self.direct = draft if isinstance(draft, DirectDraft) else None
+        self.hash = self._new_hash()
         self.hash.advance(draft.offset)
+
+    def _new_hash(self) -> UploadHash:
+        if not self.draft.needs_seal:
+            return TrailingHash(self.read)
+        hashed = PassingHash(self.read)
+        if self.direct is not None and self.direct.has_urls:
+            hashed.distrust()
+        return hashed
 
     def read(self, buffer: memoryview, offset: int) -> int:
         """Read bytes of the draft from `offset` into the buffer and return their number."""
@@ -88,7 +100,8 @@ class OpenUpload:
     def record(self) -> records.Upload:
         """Return the record with the current offset, which is that of stored bytes: call `store` first."""
         self.offset_reported = True
-        return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size)
+        part_size = offered_part_size(self)
+        return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size, part_size=part_size)
 
     @contextmanager
     def try_lock(self) -> Iterator[None]:
@@ -134,6 +147,12 @@ class OpenUpload:
             return self.closed
         finally:
             self.lock.release()
+
+
+def offered_part_size(opened: OpenUpload) -> int | None:
+    """Return the size of the parts that a client should send past the daemon; None if it is not worth it, or can't."""
+    left = 0 if opened.size is None else opened.size - opened.draft.offset
+    return None if opened.direct is None or left < DIRECT_FROM else opened.direct.part_size
 
 
 def check_size(opened: OpenUpload, end: int) -> None:

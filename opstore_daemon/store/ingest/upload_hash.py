@@ -19,6 +19,7 @@ class UploadHash(ABC):
         self._read = read
         self._hash, self._sum = new_hash(), new_sum()
         self._hashed = self._end = 0
+        self._trusts = True  # that the bytes that `feed` is given are those that can be read
 
     @property
     def lag(self) -> int:
@@ -32,6 +33,10 @@ class UploadHash(ABC):
     @abstractmethod
     def advance(self, end: int) -> None:
         """Announce that there are bytes up to the offset `end`."""
+
+    def distrust(self) -> None:
+        """Read the bytes from here on back, whatever `feed` is given: they may be overwritten by others."""
+        self._trusts = False
 
     @abstractmethod
     def close(self) -> None:

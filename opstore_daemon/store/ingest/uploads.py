@@ -174,10 +174,11 @@ class Uploads(ExpiringUploads):
         writer = self.writer_at_once(upload, owner, offset, length)
         if writer is not None:
             return writer
-        self._row(upload, owner)
         if not self._saver.needs_records:
+            self._row(upload, owner)
             raise errors.UploadNotOpen(upload=upload)
-        return self._take_over(upload, owner, offset, length)
+        with self.at(upload, owner, offset) as opened:
+            return self._writer(opened, offset, length)
 
     def writer_at_once(self, upload: str, owner: str, offset: int, length: int | None) -> Writer | None:
         """Do what `writer` does, without waiting for the database, the storage or a lock; None if it has to wait."""
@@ -187,7 +188,13 @@ class Uploads(ExpiringUploads):
         with opened.try_lock():
             return self._writer(opened, offset, length)
 
-    def _take_over(self, upload: str, owner: str, offset: int, length: int | None) -> Writer:
+    @contextmanager
+    def at(self, upload: str, owner: str, offset: int) -> Iterator[OpenUpload]:
+        """Hold the lock of the upload, which nobody appends to, and take it over, should another daemon have it.
+
+        Raises UploadNotFound, UploadNotOpen, OffsetMismatch and TooManyReads.
+        """
+        self._row(upload, owner)
         opened = self.opened.get(upload)
         if opened is None or not opened.draft.is_current():
             # A request with a wrong offset takes nothing from the daemon that appends.
@@ -195,13 +202,11 @@ class Uploads(ExpiringUploads):
             if stored != offset:
                 raise errors.OffsetMismatch(upload=upload, offset=stored, given=offset)
         with self._locked(upload, owner) as opened:
-            return self._writer(opened, offset, length)
+            _check_free(opened, offset)
+            yield opened
 
     def _writer(self, opened: OpenUpload, offset: int, length: int | None) -> Writer:
-        if opened.writer is not None:
-            raise errors.UploadNotOpen(upload=opened.upload)
-        if offset != opened.draft.offset:
-            raise errors.OffsetMismatch(upload=opened.upload, offset=opened.draft.offset, given=offset)
+        _check_free(opened, offset)
         check_size(opened, offset + (length or 0))
         check_max(self._saver.max_size, offset + (length or 0))
         opened.is_unstored = opened.draft.needs_seal
@@ -373,3 +378,11 @@ class Uploads(ExpiringUploads):
         if row is None:
             raise errors.UploadNotFound(upload=upload[:64])
         return row.size, row.touched_at
+
+
+def _check_free(opened: OpenUpload, offset: int) -> None:
+    """Raise UploadNotOpen if a request appends to the upload, and OffsetMismatch unless it is at the offset."""
+    if opened.writer is not None:
+        raise errors.UploadNotOpen(upload=opened.upload)
+    if offset != opened.draft.offset:
+        raise errors.OffsetMismatch(upload=opened.upload, offset=opened.draft.offset, given=offset)

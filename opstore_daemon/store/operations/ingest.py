@@ -22,6 +22,7 @@ from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.damage import DamageMarks
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
+from opstore_daemon.store.ingest.direct_parts import DirectParts
 from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.publications import Publications
 from opstore_daemon.store.ingest.uploads import Uploads
@@ -57,6 +58,7 @@ class IngestOperations(Transactions):
         self.damage = DamageMarks(database)
         self.reads = long_reads.places()
         self.uploads = Uploads(database, saver, self._now, self.reads)
+        self.direct_parts = DirectParts(self.uploads, self.now)
         self._collectable = Collectable(
             database, saver, self.uploads, self.publications, self._now, owns_blobs=owns_blobs
         )

@@ -6,7 +6,7 @@ from flask import Response, request
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.protocol.records import NewUpload, UnfinishedUploads, Upload
+from opstore_daemon.protocol.records import NewParts, NewUpload, PartUrls, SentParts, UnfinishedUploads, Upload
 from opstore_daemon.store.ingest.writer import Writer
 from opstore_daemon.web.framework.headers import LOCATION, OFFSET, UPLOAD_OFFSET
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, STORAGE_ERRORS
@@ -25,6 +25,13 @@ from opstore_daemon.web.request_values import parse_count
 
 ROUTES: list[ApiRoute] = []
 UPLOAD_WRITER = "opstore.upload_writer"  # key in the WSGI environment of the writer that has stored the body already
+PART_ERRORS = (
+    *STORAGE_ERRORS,
+    errors.InvalidDigest,
+    errors.UploadNotOpen,
+    errors.OffsetMismatch,
+    errors.TooManyReads,
+)
 STATE = ResponseSpec(Upload, "The upload, with its current offset.", (OFFSET,))
 
 
@@ -76,6 +83,7 @@ def claim(_api: Api, upload: str) -> Response:
     routes.UPLOAD,
     scope="write",
     takes=routes.APPEND_TYPE,
+    has_offset=True,
     headers=(UPLOAD_OFFSET,),
     responses={200: STATE},
     raises=(*READ_ERRORS, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
@@ -107,6 +115,34 @@ def _read_into(upload: str) -> Writer:
         writer.end_if_refused()
         raise
     return writer
+
+
+@route(
+    ROUTES,
+    "POST",
+    routes.PART_URLS,
+    scope="write",
+    has_offset=True,
+    responses={200: ResponseSpec(PartUrls, "Where to send them.")},
+    raises=PART_ERRORS,
+)
+def part_urls(_api: Api, upload: str, body: NewParts) -> Response:
+    """Return URLs of the object store for the next parts, if the upload has a `part_size`. They belong in no log."""
+    return json_response(store().direct_parts.urls(upload, credential().owner, body))
+
+
+@route(
+    ROUTES,
+    "POST",
+    routes.PARTS,
+    scope="write",
+    has_offset=True,
+    responses={200: STATE},
+    raises=(*PART_ERRORS, errors.PartNotStored),
+)
+def add_parts(_api: Api, upload: str, body: SentParts) -> Response:
+    """Report parts that the object store has: the offset moves behind them."""
+    return _with_offset(store().direct_parts.add(upload, credential().owner, body))
 
 
 @route(

@@ -68,6 +68,7 @@ class Route(ABC):
     scope: Scope | None  # None: public
     content_types: tuple[str, ...] = ()  # of the body
     body: type[records.Request] | None = None  # the record in the body
+    has_offset: bool = False  # of an upload, which a repetition finds moved: so it needs no idempotency key
 
     @property
     def path_parameters(self) -> list[str]:
@@ -76,10 +77,8 @@ class Route(ABC):
 
     @property
     def changes_store(self) -> bool:
-        """Whether it takes an idempotency key and an author. An append needs no key, because it has an offset."""
-        return (
-            self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.content_types
-        )
+        """Whether it takes an idempotency key and an author."""
+        return self.scope not in (None, "read") and self.method != "GET" and not self.has_offset
 
     def register(self, app: Flask, api: Api) -> None:
         """Add the route to the application."""
@@ -129,13 +128,14 @@ def route(
     raises: tuple[Error, ...] = (),
     headers: tuple[Header, ...] = (),
     takes: str | None = None,
+    has_offset: bool = False,
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     """Decorate a view; adds its route to the routes of its module.
 
     A view is passed the parameters of the path (path_parameters.parse); as `query` the record that this argument is
     annotated with, read from the query; as `body` likewise the record in the JSON of the request; and as `data` the
     bytes that may come with that in a form (web.framework.request_body), or None. `takes` is the content type of any
-    other body.
+    other body. `has_offset`: see Route.
     """
 
     def add(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -153,6 +153,7 @@ def route(
                 scope=scope,
                 content_types=content,
                 body=body,
+                has_offset=has_offset,
                 responses=responses,
                 raises=raises,
                 headers=headers,

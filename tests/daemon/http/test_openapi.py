@@ -32,6 +32,7 @@ from tests.support.servers import READ_TOKEN, WRITE_TOKEN, open_server
 
 DOCUMENT = conformance().document
 PATHS: dict[str, Any] = DOCUMENT["paths"]
+WITH_OBJECT_STORE = {"/v1/uploads/{upload}/parts/urls", "/v1/uploads/{upload}/parts"}  # test_direct_pushes.py
 OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method in item]
 PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32, "run": "6"}
 VALUES = {
@@ -266,7 +267,7 @@ def test_every_documented_success_occurs(filled: Http) -> None:
         (method, path, int(status))
         for method, path in OPERATIONS
         for status in PATHS[path][method.lower()]["responses"]
-        if status < "4"
+        if status < "4" and path not in WITH_OBJECT_STORE
     }
     assert answered == told
 

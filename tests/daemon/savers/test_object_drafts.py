@@ -15,7 +15,7 @@ from opstore_daemon.savers.base import BytesLost, Draft
 from opstore_daemon.savers.conformance.common import read_back
 from opstore_daemon.savers.object_records import DraftTaken
 from opstore_daemon.savers.object_store.buffers import Budget
-from opstore_daemon.savers.object_store.client import UploadGone
+from opstore_daemon.savers.object_store.client import Sent, UploadGone
 from opstore_daemon.savers.object_store.keys import object_name
 from opstore_daemon.savers.object_store.parts import MIB
 from tests.daemon.savers.s3 import PART, Storage, before
@@ -169,8 +169,8 @@ def test_parts_from_the_first_that_was_overwritten_are_sent_again(
         draft.flush()
         record = storage.records.draft(UPLOAD)
         assert record is not None
-        listed = [(part.number, part.size, part.etag) for part in record.parts]
-        listed[1] = (2, PART, '"that of other bytes"')
+        listed = [Sent(part.number, part.size, part.etag) for part in record.parts]
+        listed[1] = Sent(2, PART, '"that of other bytes"')
         with monkeypatch.context() as patch:
             patch.setattr(saver.bucket, "complete", raises(UploadGone("InvalidPart")))
             patch.setattr(saver.bucket, "parts", lambda *_: iter(listed))
