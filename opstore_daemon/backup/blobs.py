@@ -6,10 +6,12 @@ name was intact once, and a blob of the right size is not copied again.
 
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from opstore_daemon.backup import database_copy, files
 from opstore_daemon.backup.folder import BackupFolder
@@ -34,6 +36,14 @@ class Copied:
     present_size: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    def count_copied(self, size: int) -> None:
+        """Count a blob that was copied."""
+        self.copied, self.copied_size = self.copied + 1, self.copied_size + size
+
+    def count_present(self, size: int) -> None:
+        """Count a blob that was there."""
+        self.present, self.present_size = self.present + 1, self.present_size + size
+
 
 class Damaged(Exception):
     """The bytes of a blob are not those of its digest, or can't be read; the text says what was observed."""
@@ -56,12 +66,12 @@ def copy(saver: BaseSaver, database: Path, folder: BackupFolder, report: Report,
                 files.make_folder(folder.blobs / prefix)
             for hex_digits, size in wanted:
                 if sizes.get(hex_digits) == size and not (checksum and _is_damaged(folder.path_of(hex_digits))):
-                    done.present, done.present_size = done.present + 1, done.present_size + size
+                    done.count_present(size)
                     step.advance(size)
                     continue
                 try:
                     _copy(saver, folder, hex_digits, size, step)
-                    done.copied, done.copied_size = done.copied + 1, done.copied_size + size
+                    done.count_copied(size)
                 except Damaged as damage:
                     problem = database_copy.problem(connection, hex_digits, str(damage))
                     done.problems.append(problem)
@@ -82,16 +92,21 @@ def _copy(saver: BaseSaver, folder: BackupFolder, hex_digits: str, size: int, st
     """Copy one blob; raise Damaged, and errors of the folder."""
     target = folder.path_of(hex_digits)
     with files.translated(folder.path), files.part_of(target) as part:
-        files.write(part, counted(verified(pieces_in(saver, hex_digits), hex_digits, size), step))
+        files.write(part, counted(verified(pieces_in(opener(saver, hex_digits)), hex_digits, size), step))
         if files.sha256_of(files.pieces_of(part)) != hex_digits:
             raise OSError(errno.EIO, "the bytes that were written were read back as other ones", str(target))
         files.publish(part, target)
 
 
-def pieces_in(saver: BaseSaver, hex_digits: str) -> Iterator[bytes]:
-    """Yield the bytes of a blob of the saver; raise Damaged if it is missing or can't be read."""
+def opener(saver: BaseSaver, hex_digits: str) -> Callable[[], BinaryIO]:
+    """Return what opens a blob of the saver."""
+    return partial(saver.open, Digest(PREFIX + hex_digits))
+
+
+def pieces_in(open_blob: Callable[[], BinaryIO]) -> Iterator[bytes]:
+    """Yield the bytes of a blob of a saver; raise Damaged if it is missing or can't be read."""
     try:
-        with closing(saver.open(Digest(PREFIX + hex_digits))) as blob:
+        with closing(open_blob()) as blob:
             while piece := blob.read(READ_SIZE):
                 yield piece
     except errors.BlobNotFound:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from opstore_daemon.backup import database_copy, files
-from opstore_daemon.backup.blobs import Damaged, counted, pieces_in, pieces_of, verified
+from opstore_daemon.backup.blobs import Damaged, counted, opener, pieces_in, pieces_of, verified
 from opstore_daemon.backup.folder import BackupFolder, check_apart
 from opstore_daemon.backup.home import RestoredHome
 from opstore_daemon.backup.manifest import Manifest
@@ -117,7 +117,7 @@ def _has(saver: BaseSaver, hex_digits: str, size: int, step: Step) -> bool:
     if digest not in saver or saver.size(digest) != size:
         return False
     try:
-        for _ in verified(pieces_in(saver, hex_digits), hex_digits, size):
+        for _ in verified(pieces_in(opener(saver, hex_digits)), hex_digits, size):
             pass
     except Damaged:
         return False

@@ -7,13 +7,14 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from opstore_daemon.backup.blobs import Copied
 from opstore_daemon.backup.reporting import Report
 from opstore_daemon.config import Config
 from opstore_daemon.metadata import row_copy
 from opstore_daemon.metadata.migrate import known_revisions
 from opstore_daemon.migration import source as source_module
 from opstore_daemon.migration import target as target_module
-from opstore_daemon.migration.blobs import BlobCopy, Copied
+from opstore_daemon.migration.blobs import BlobCopy, missing
 from opstore_daemon.migration.places import Places, refuse
 from opstore_daemon.migration.rows import RowCopy, copied_tables
 from opstore_daemon.migration.source import Facts, Source
@@ -58,9 +59,9 @@ def _move(source: Source, target: Target, facts: Facts, snapshot: Any, report: R
     marker = target.begin(_command(source, target))
     assert target.saver is not None  # noqa: S101 - this is no dry run
     blobs = BlobCopy(source, target.saver, checksum=checksum)
-    copied, rows = Copied(), 0
+    copied, rows, read_back = Copied(), 0, 0
     if target.moves_blobs:
-        copied = blobs.copy(snapshot, facts, report)
+        copied = blobs.copy(snapshot, facts, report, lambda: target.check(marker))
         source.check_place()
     if target.moves_rows and marker is not None:
         table_copy = RowCopy(snapshot, target.database, marker, keeps_saver=not target.moves_blobs)
@@ -68,7 +69,7 @@ def _move(source: Source, target: Target, facts: Facts, snapshot: Any, report: R
         table_copy.copy(expected, report, is_resumed=target.is_resumed)
         rows = table_copy.verify(expected, report)
     if target.moves_blobs:
-        copied.read_back = blobs.verify(snapshot, copied, facts, report)
+        read_back = blobs.verify(snapshot, copied, facts, report)
     source.check_position(facts.position)
     target.finish(facts.position, marker)
     return Migrated(
@@ -77,7 +78,7 @@ def _move(source: Source, target: Target, facts: Facts, snapshot: Any, report: R
         copied_size=copied.copied_size,
         present=copied.present,
         present_size=copied.present_size,
-        read_back=copied.read_back,
+        read_back=read_back,
         rows=rows,
         uploads=facts.uploads if target.moves_blobs else 0,
         missing=tuple(copied.problems),
@@ -88,11 +89,9 @@ def _plan(source: Source, target: Target, facts: Facts, snapshot: Any) -> Planne
     target.check_writable()
     count = size = rows = 0
     if target.moves_blobs:
-        blobs = None if target.saver is None else BlobCopy(source, target.saver, checksum=False)
         with source.blobs(snapshot) as wanted:
-            for blob in wanted:
-                if blobs is None or not target.is_resumed or not blobs.is_there(blob):
-                    count, size = count + 1, size + blob.size
+            for blob in wanted if target.saver is None or not target.is_resumed else missing(target.saver, wanted):
+                count, size = count + 1, size + blob.size
     if target.moves_rows:
         tables = copied_tables(keeps_saver=not target.moves_blobs)
         rows = sum(row_copy.count(snapshot, table) for table in tables)

@@ -100,12 +100,16 @@ class Target:
             if unfinished.read(connection) is None:
                 raise errors.TargetNotEmpty(target=self.places.database_url, reason="a store began there just now")
 
-    def finish(self, position: int, marker: Marker | None) -> None:
-        """Make the target the place of the store: daemons start with it from now on."""
-        assert self.saver is not None  # noqa: S101
+    def check(self, marker: Marker | None) -> None:
+        """Raise StoreInUse if another process has taken the migration over, which only the marker tells."""
         if marker is not None:
             with self.database.read() as connection:
                 unfinished.require(connection, marker)
+
+    def finish(self, position: int, marker: Marker | None) -> None:
+        """Make the target the place of the store: daemons start with it from now on."""
+        assert self.saver is not None  # noqa: S101
+        self.check(marker)
         if self.moves_blobs:
             self.saver.claim(self.source.store_id)
         self.saver.record_position(position)

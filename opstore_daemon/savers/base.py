@@ -7,11 +7,14 @@ caller must not conclude from an open file that its bytes are the right ones.
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from typing import BinaryIO, ClassVar, NamedTuple
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.savers.bulk import Batch, BatchOfOne, FoundBlob
 from opstore_daemon.savers.collection_lock import CollectionLock
 from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.identity import StorageIdentity
@@ -202,6 +205,11 @@ class BaseSaver(StorageIdentity, ABC):
         finally:
             self.discard(upload)
 
+    def batch(self, digests: Sequence[Digest]) -> Batch:
+        """Begin to store these blobs, which are different and small enough for memory, together."""
+        del digests
+        return BatchOfOne(self.put)
+
     @abstractmethod
     def drafts(self) -> Iterator[str]:
         """Return the uploads that have a draft, in any order. None is missed that existed throughout the call."""
@@ -235,6 +243,14 @@ class BaseSaver(StorageIdentity, ABC):
     @abstractmethod
     def size(self, digest: Digest) -> int:
         """Return the size in bytes; raises BlobNotFound."""
+
+    def find(self, digests: Sequence[Digest]) -> Mapping[Digest, FoundBlob]:
+        """Return those of the digests that the saver has, and how to open each without looking for it again."""
+        found = {}
+        for digest in digests:
+            with suppress(errors.BlobNotFound):
+                found[digest] = FoundBlob(self.size(digest), partial(self.open, digest))
+        return found
 
     @abstractmethod
     def published_at(self, digest: Digest) -> float:

@@ -9,7 +9,7 @@ transaction of the store, it becomes part of that one, and is durable with it. F
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -80,6 +80,14 @@ class InTrash(NamedTuple):
     digest: Digest
     size: int
     at: float
+
+
+class NewBlob(NamedTuple):
+    """An object that is complete, and the digest and the size in bytes of its blob."""
+
+    key: str
+    digest: Digest
+    size: int
 
 
 class DraftTaken(Exception):
@@ -174,8 +182,20 @@ class ObjectRecords(ABC):
         """
 
     @abstractmethod
+    def begin_all(self, keys: Sequence[str]) -> None:
+        """Record new objects as drafts, as `begin` does."""
+
+    @abstractmethod
+    def publish_all(self, blobs: Sequence[NewBlob]) -> set[str]:
+        """Make blobs of different digests, as `publish` does; return the keys of those that may be used."""
+
+    @abstractmethod
     def blob(self, digest: Digest) -> ObjectRecord | None:
         """Return the blob of the digest, or None."""
+
+    @abstractmethod
+    def blobs(self, digests: Sequence[Digest]) -> Mapping[Digest, ObjectRecord]:
+        """Return those of the digests that have a blob, with it."""
 
     @abstractmethod
     def find(self, state: State, after: str, limit: int) -> Sequence[ObjectRecord]:

@@ -3,10 +3,10 @@
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from opstore_daemon.metadata import Database
@@ -19,6 +19,7 @@ from opstore_daemon.savers.object_records import (
     DraftRecord,
     DraftTaken,
     InTrash,
+    NewBlob,
     ObjectRecord,
     ObjectRecords,
     Part,
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 PAGE = 1000  # drafts that one query returns
 FENCE_BITS = 60
+_PUBLISHABLE = ("draft", "blob", "trash")
 TRIES = 5  # of a change that another daemon makes at the same moment
 
 
@@ -160,10 +162,41 @@ class DatabaseObjectRecords(ObjectRecords):
             raise _NotPublished  # rolls back what was moved to the trash
         return True
 
+    def begin_all(self, keys: Sequence[str]) -> None:
+        if keys:
+            now = self._now()
+            with self._database.write(ordered=False) as connection:
+                connection.execute(insert(StoredObject), [{"key": key, "state": "draft", "at": now} for key in keys])
+
+    def publish_all(self, blobs: Sequence[NewBlob]) -> set[str]:
+        return self._again(lambda connection: self._publish_all(connection, blobs)) if blobs else set()
+
+    def _publish_all(self, connection: Connection, blobs: Sequence[NewBlob]) -> set[str]:
+        now, keys = self._now(), [blob.key for blob in blobs]
+        # Locked until the commit: from here on nobody can delete them.
+        locked = select(StoredObject.key).where(StoredObject.key.in_(keys), StoredObject.state.in_(_PUBLISHABLE))
+        usable = set(connection.execute(locked.order_by(StoredObject.key).with_for_update()).scalars())
+        rows = [
+            {"key_": blob.key, "new_digest": blob.digest, "new_size": blob.size} for blob in blobs if blob.key in usable
+        ]
+        if rows:
+            digests = [row["new_digest"] for row in rows]
+            other = update(StoredObject).where(StoredObject.digest.in_(digests), StoredObject.state == "blob")
+            connection.execute(other.where(StoredObject.key.not_in(usable)).values(state="trash", at=now))
+            each = update(StoredObject).where(StoredObject.key == bindparam("key_"))
+            each = each.values(state="blob", digest=bindparam("new_digest"), size=bindparam("new_size"), at=now)
+            connection.execute(each, rows)
+        return usable
+
     def blob(self, digest: Digest) -> ObjectRecord | None:
         with self._database.read() as connection:
             row = _of(digest=digest, state="blob").run(connection).one_or_none()
         return None if row is None else _record(row)
+
+    def blobs(self, digests: Sequence[Digest]) -> Mapping[Digest, ObjectRecord]:
+        query = select(*_OBJECT).where(StoredObject.digest.in_(digests), StoredObject.state == "blob")
+        with self._database.read() as connection:
+            return {Digest(row.digest): _record(row) for row in connection.execute(query)}
 
     def find(self, state: State, after: str, limit: int) -> Sequence[ObjectRecord]:
         with self._database.read() as connection:
@@ -370,7 +403,7 @@ def _replace(*, key_: str, digest_: str, now: int) -> Executable:
 
 @prepared
 def _publish(*, key_: str, new_digest: str, new_size: int, now: int) -> Executable:
-    found = update(StoredObject).where(StoredObject.key == key_, StoredObject.state.in_(("draft", "blob", "trash")))
+    found = update(StoredObject).where(StoredObject.key == key_, StoredObject.state.in_(_PUBLISHABLE))
     return found.values(state="blob", digest=new_digest, size=new_size, at=now).returning(StoredObject.key)
 
 

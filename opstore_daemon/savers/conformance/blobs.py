@@ -93,6 +93,14 @@ class BlobConformance(SaverHooks):
         assert saver.size(put(saver)) == len(DATA)
         assert saver.size(put(saver, "ü".encode())) == 2
 
+    def test_blobs_are_found_together_with_their_sizes_and_opened(self, saver: BaseSaver) -> None:
+        one, other = put(saver), put(saver, b"other bytes")
+        found = saver.find([other, digest_of(b"another"), one])
+        assert {digest: blob.size for digest, blob in found.items()} == {one: len(DATA), other: len(b"other bytes")}
+        with closing(found[other].open()) as file:
+            assert file.read() == b"other bytes"
+        assert saver.find([]) == {}
+
     def test_the_free_space_is_a_number_of_bytes_or_unknown(self, saver: BaseSaver) -> None:
         free = saver.free()
         assert free is None or (isinstance(free, int) and free >= 0)

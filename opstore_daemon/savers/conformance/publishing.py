@@ -128,6 +128,17 @@ class PublishConformance(SaverHooks):
         assert sorted(saver) == sorted(map(digest_of, contents))
         assert [get(saver, digest_of(data)) for data in contents] == contents
 
+    def test_a_batch_of_blobs_is_there_when_it_is_finished(self, saver: BaseSaver) -> None:
+        put(saver, b"0 0")
+        pieces = [b"%d %d" % (number, number) for number in range(8)]
+        batch = saver.batch([digest_of(each) for each in pieces])
+        assert all_at_once([partial(batch.put, each, digest_of(each)) for each in pieces]) == []
+        batch.finish()
+        batch.finish()
+        assert sorted(saver) == sorted(map(digest_of, pieces))
+        for each in pieces:
+            assert get(saver, digest_of(each)) == each
+
     def test_publishing_the_right_bytes_repairs_a_damaged_blob(self, saver: BaseSaver) -> None:
         for damaged in (b"", DATA[:-1], DATA[:-1] + b"?", DATA + b"?"):
             put(saver)

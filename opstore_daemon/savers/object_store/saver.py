@@ -7,20 +7,22 @@ bytes. Nothing is found by listing the bucket, except by `survey`.
 
 import io
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import BinaryIO, cast
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BaseSaver, Draft, Quarantined, Trashed, check_upload
+from opstore_daemon.savers.bulk import Batch, FoundBlob
 from opstore_daemon.savers.collection_lock import ProcessCollectionLock
 from opstore_daemon.savers.direct import DIRECT_ON
 from opstore_daemon.savers.examination import Irregularity, Stored
 from opstore_daemon.savers.object_records import ObjectRecord, ObjectRecords, State
 from opstore_daemon.savers.object_store.assembly import Assembly
+from opstore_daemon.savers.object_store.batch import ObjectBatch
 from opstore_daemon.savers.object_store.buffers import Budget, budget
 from opstore_daemon.savers.object_store.client import Bucket
 from opstore_daemon.savers.object_store.direct_parts import DirectParts
@@ -128,6 +130,9 @@ class S3Saver(BaseSaver):
         reason = f"{digest} was stored {PUBLISH_TRIES} times and deleted each time"
         raise errors.StorageFailed(reason=reason)
 
+    def batch(self, digests: Sequence[Digest]) -> Batch:
+        return ObjectBatch(self._bucket, self._records, digests)
+
     def drafts(self) -> Iterator[str]:
         return self._records.drafts()
 
@@ -149,7 +154,13 @@ class S3Saver(BaseSaver):
     # --- blobs --------------------------------------------------------------------------------------------------------
 
     def open(self, digest: Digest) -> BinaryIO:
-        found = self._blob(digest)
+        return self._open(self._blob(digest))
+
+    def find(self, digests: Sequence[Digest]) -> Mapping[Digest, FoundBlob]:
+        found = self._records.blobs(digests)
+        return {digest: FoundBlob(each.size or 0, partial(self._open, each)) for digest, each in found.items()}
+
+    def _open(self, found: ObjectRecord) -> BinaryIO:
         reader = ObjectReader(self._bucket, object_name(found.key), found.size or 0)
         return cast(BinaryIO, io.BufferedReader(reader, BUFFER))
 

@@ -51,7 +51,8 @@ def interrupted(
             interruption = Interruption(patch, at, failure(at))
             with suppress(Crash, errors.OpStoreError):
                 work()
-            interruption.failure.__traceback__ = None  # its frames hold locks, which the end of a process releases
+            # Their frames hold locks, which the end of a process releases.
+            interruption.failure.__traceback__ = interruption.failure.__context__ = None
         yield at
         if interruption.count < at:
             assert at > 20  # it made calls that this test sees

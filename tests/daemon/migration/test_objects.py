@@ -66,6 +66,12 @@ def test_a_crash_is_completed_in_an_object_store(
     moved = source.move_to(objects)
     assert moved.copied + moved.present == 7
     assert (objects.rows(), objects.blobs()) == (source.rows(), needed(source))
+    # What the crash left is recorded, and collected.
+    records = objects.rows(of_saver=True)["object"]
+    assert {key[-32:] for key in bucket.list_keys() if "/" in key} <= {each["key"] for each in records}
+    with objects.opened(instant()) as store:
+        store.collect_garbage()
+        assert store.fsck(read_data=True).clean
     assert len([key for key in bucket.list_keys() if "/" in key]) == 7
 
 
@@ -75,15 +81,24 @@ def test_the_blobs_alone_move_to_an_object_store_and_back(
     rows, data = source.rows(), needed(source)
     new = source.at(saver=bucket.url)
     with monkeypatch.context() as patch:
-        patch.setattr(blobs, "put_blob", failing(blobs.put_blob, 3, Crash()))
+        patch.setattr(blobs, "THREADS", 1)
+        patch.setattr(blobs, "BATCH", 2)
+        put = blobs.put_blob
+        patch.setattr(blobs, "put_blob", failing(put, 5, Crash()))
         with pytest.raises(Crash):
+            source.move(None, bucket.url)
+        failure = errors.StorageFailed(reason="it is slow")
+        patch.setattr(blobs, "put_blob", failing(put, 1, failure))
+        with pytest.raises(errors.StorageFailed):
             source.move(None, bucket.url)
     with pytest.raises(errors.MigrationUnfinished) as caught, new.opened():
         pass
     assert caught.value.advice == f"finish it: opstore migrate --to-saver {bucket.url}"
     with source.opened():
         pass  # the store can be used where it is
-    assert source.move(None, bucket.url).present >= 1
+    assert (
+        source.move(None, bucket.url).present == 5
+    )  # two batches before the crash, and what was sent before the failure
     assert (new.rows(), new.blobs()) == (rows, data)
     with new.opened() as store:
         assert store.pull("pca@1.0.0") == b"pca one"

@@ -10,7 +10,7 @@ import pytest
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.conformance.common import all_at_once
-from opstore_daemon.savers.object_records import Discarded, DraftRecord, DraftTaken, InTrash, Part
+from opstore_daemon.savers.object_records import Discarded, DraftRecord, DraftTaken, InTrash, NewBlob, Part
 from opstore_daemon.store.object_records import DatabaseObjectRecords
 
 UPLOAD, OTHER = "a" * 32, "b" * 32
@@ -202,6 +202,23 @@ def test_an_object_that_is_being_deleted_is_not_published_and_replaces_nothing(r
     assert not records.publish(late, DIGEST, 3)
     assert not records.publish(uuid.uuid4().hex, DIGEST, 3)  # forgotten already
     assert states(records) == {first: "blob", late: "deleting"}
+
+
+def test_many_objects_are_published_together_except_those_that_are_being_deleted(
+    records: DatabaseObjectRecords,
+) -> None:
+    before, keys = blob(records), sorted(uuid.uuid4().hex for _ in range(4))
+    records.begin_all(keys)
+    digests = [DIGEST, *(digest_of(name.encode()) for name in "abc")]
+    old = new(records)
+    assert records.publish(old, digests[1], 1)
+    assert records.move(keys[1], "draft", "deleting")
+    published = records.publish_all([NewBlob(*each, 7) for each in zip(keys, digests, strict=True)])
+    assert published == {keys[0], *keys[2:]}
+    expected = {before: "trash", old: "blob", keys[1]: "deleting"} | dict.fromkeys(published, "blob")
+    assert states(records) == expected
+    assert {each.key: each.size for each in records.blobs(digests).values()} == {old: 1} | dict.fromkeys(published, 7)
+    assert records.publish_all([]) == set()
 
 
 def test_an_object_moves_only_from_the_state_that_it_has(records: DatabaseObjectRecords) -> None:
