@@ -35,7 +35,7 @@ def main() -> None:
 )
 @click.option("--allow-host", "names", multiple=True, help="An additional host name to answer to.")
 @click.option("--behind-proxy", is_flag=True, help="Only a proxy with TLS can reach --host from other machines.")
-@click.option("--direct", help="Clients read objects past the daemon: on, off, or the object store's URL for them.")
+@click.option("--direct", help="Clients pull and push past the daemon: on, off, or the object store's URL for them.")
 @click.option("--background", is_flag=True, hidden=True)
 def serve(
     host: str,

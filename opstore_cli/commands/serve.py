@@ -31,7 +31,7 @@ from opstore_cli.console.session import Session
 @click.option(
     "--direct",
     metavar="on|URL",
-    help="Have clients read objects past the daemon, at the object store's URL for them (default: off).",
+    help="Have clients pull and push past the daemon, at the object store's URL for them (default: off).",
 )
 def serve(
     session: Session,

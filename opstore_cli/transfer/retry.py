@@ -18,15 +18,19 @@ RETRYABLE = (
 )
 
 # The same for an upload: what the daemon has not stored is sent again, perhaps to another daemon.
-RETRYABLE_UPLOAD = (*RETRYABLE, errors.StorageFailed, errors.DatabaseFailed)
+RETRYABLE_UPLOAD = (*RETRYABLE, errors.StorageFailed, errors.DatabaseFailed, errors.NotVerified)
 
 
 class RetryBudget:
-    """Allows len(WAITS) retries in a row without progress."""
+    """Allows len(WAITS) retries in a row without progress.
+
+    A daemon that verifies an upload makes progress as long as it has read more bytes of it (NotVerified).
+    """
 
     def __init__(self, offset: int) -> None:
         self._furthest = offset
         self._retries = 0
+        self._verified = 0
 
     def progressed_to(self, offset: int) -> bool:
         """Return whether `offset` is a new maximum, and restore all retries if so."""
@@ -37,6 +41,9 @@ class RetryBudget:
 
     def wait(self, failure: Exception) -> None:
         """Sleep before the next retry; raises `failure` if none is left, or if it would only fail again."""
+        verified = failure.details.get("verified") if isinstance(failure, errors.NotVerified) else None
+        if isinstance(verified, int) and verified > self._verified:
+            self._verified, self._retries = verified, 0
         if self._retries == len(WAITS) or isinstance(failure, errors.TlsFailed | errors.TlsRequired):
             raise failure
         pause = WAITS[self._retries]

@@ -231,6 +231,8 @@ class Uploader:
         while True:
             try:
                 return self._create_version(upload=upload, size=size, **declaration)
+            except errors.NotVerified as failure:
+                retries.wait(failure)
             except (errors.UploadNotOpen, errors.UploadIncomplete) as failure:
                 retries.wait(failure)
                 offset = self._state_after(upload, retries, failure).offset

@@ -54,6 +54,9 @@ class FakeDaemon(HttpThread):
         self.part_url: Callable[[int], str] = lambda _number: ""  # returns a URL of the part, counted from 1
         self.arrived: Callable[[int, str], bytes | None] = lambda _number, _etag: None  # returns the bytes of a part
         self.refusals: dict[str, tuple[int, str]] = {}  # of requests for "urls" and reports of "parts"
+        self.verified: list[
+            int
+        ] = []  # bytes that it has read of an upload, for the next requests that make its version
         self.reported: list[tuple[int, int]] = []  # offset and number of the parts of each report
         self.tells = True  # send the record of a version with its bytes
         self.served_number: str | None = None  # a version number that is sent in a separate header
@@ -108,8 +111,8 @@ class _Handler(Handler, BaseHTTPRequestHandler):
     def json(self, status: int, value: Any) -> None:
         self.answer(status, records.encode(value))
 
-    def problem(self, status: int, code: str, **details: Any) -> None:
-        body = {"title": code, "status": status, "detail": code, "code": code, "details": details}
+    def problem(self, status: int, code: str, text: str = "", **details: Any) -> None:
+        body = {"title": code, "status": status, "detail": text or code, "code": code, "details": details}
         self.answer(status, records.encode(body), routes.PROBLEM)
 
     def body(self) -> bytes:
@@ -220,6 +223,16 @@ class _Handler(Handler, BaseHTTPRequestHandler):
             upload = f"u{len(self.daemon.sizes) + 1}"
             self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
             self.json(201, self.state(upload))
+            return
+        self.answer_version(asked, along)
+
+    def answer_version(self, asked: dict[str, Any], along: bytes | None) -> None:
+        """Make a version of an upload, or of the bytes that came along."""
+        if along is None and self.daemon.verified:
+            of = {"upload": asked["upload"], "size": asked["size"]}
+            read = self.daemon.verified.pop(0)
+            text = f"it has read {read} of {asked['size']}"
+            self.problem(503, "NotVerified", text, verified=read, **of)
             return
         data = bytes(self.daemon.uploads.pop(asked["upload"])) if along is None else along
         if along is None:

@@ -17,7 +17,7 @@ class Requests(Counter[str]):
 
     def _count(self, event_name: str, request: Any, **_: Any) -> None:
         self[event_name.rpartition(".")[2]] += 1
-        self.sent += len(request.body or b"")
+        self.sent += int(request.headers.get("Content-Length") or 0)
 
     def taken(self) -> dict[str, int]:
         """Return the counts since the last call."""

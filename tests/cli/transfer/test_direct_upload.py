@@ -133,6 +133,22 @@ def test_a_part_that_is_refused_twice_goes_through_the_daemon(
     assert (objects.puts.count(4), daemon.reported, through_daemon(daemon)) == (2, [(0, 3)], 1)
 
 
+def test_a_daemon_that_still_verifies_is_asked_again_as_long_as_it_reads_on(
+    daemon: FakeDaemon, client: OpStoreClient, objects: FakeObjectStore, tmp_path: Path
+) -> None:
+    daemon.verified = [*range(1, 50), *[0] * 5]
+    client.push("pca", source_file(tmp_path, DATA))
+    assert (daemon.versions, daemon.verified) == ([DATA], [])
+    daemon.verified, path = [7] * 99, source_file(tmp_path)
+    with pytest.raises(errors.NotVerified, match="has read 7 of"):
+        client.push("pca", path)
+    [state] = state_files(tmp_path / "home")
+    daemon.verified = [8]
+    objects.puts.clear()
+    client.push("pca", path)
+    assert (daemon.versions[1:], objects.puts, state.exists()) == ([BYTES], [], False)
+
+
 Break = Callable[[FakeDaemon, FakeObjectStore], None]
 
 
