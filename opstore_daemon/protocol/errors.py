@@ -654,7 +654,7 @@ class UploadNotOpen(Conflict):
 class PartNotStored(Conflict):
     """Of a part that a client has sent past the daemon. Those before it are recorded: it continues at the offset."""
 
-    message = "the object store does not have part {number} of the upload {upload} as it was reported: send it again"
+    message = "the object store does not have the part at {offset} of the upload {upload} as reported: send it again"
 
 
 class KeyReused(Conflict):

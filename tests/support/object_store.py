@@ -18,7 +18,9 @@ Like AWS S3:
 | lists                 | pages, prefixes, StartAfter and delimiters                                                   |
 | UploadPartCopy        | with a range; returns the checksum of the part                                               |
 | presigned URLs        | sign the method, Host, the whole query and the expiry; a signed checksum, Content-Length or  |
-|                       | If-None-Match has to come as signed; Range is free; an Authorization header is ignored       |
+|                       | If-None-Match has to come as signed; Range is free; an Authorization header is ignored;      |
+|                       | x-amz- headers that are not signed are refused. UploadPart: with the checksum and the length |
+|                       | signed, other bytes are 400 BadDigest; after Complete or Abort, 404 NoSuchUpload             |
 | signatures            | of versions 4 and 2; refused: wrong ones, none, a clock that is off by more than 15 minutes  |
 | GetObject             | of a key that is deleted or overwritten meanwhile: the old bytes, to the end                 |
 | DeleteObject          | of a missing key succeeds                                                                    |
@@ -31,8 +33,10 @@ Unlike AWS S3:
 | ListObjectsV2         | orders by the names of folders: "a/z" comes before "a!"                                      |
 | keys                  | "a//b" becomes "a/b"                                                                         |
 | ListMultipartUploads  | in no order                                                                                  |
-| ListParts             | has no checksums, up to 10,000 parts a page, and lists a part twice that was sent twice      |
-| Complete              | accepts the ETag of a part that was sent again since; ignores MpuObjectSize;                 |
+| ListParts             | has no checksums, up to 10,000 parts a page, and lists a part twice that was sent twice,     |
+|                       | also with the same bytes; PartNumberMarker works                                             |
+| Complete              | accepts the ETag of a part that was sent again since, and makes the object of that one;      |
+|                       | a part whose checksum is that of other bytes is 400 BadDigest; ignores MpuObjectSize;        |
 |                       | answers 404 NoSuchUpload to an empty list of parts                                           |
 | Abort                 | of an upload that is aborted already succeeds                                                |
 | PutObject             | into a bucket that does not exist creates it                                                 |

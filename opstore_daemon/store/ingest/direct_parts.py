@@ -43,7 +43,7 @@ class DirectParts:
                 count = draft.add_sent(request.parts)
             opened.hash.advance(opened.draft.offset)
             if count < len(request.parts):
-                raise errors.PartNotStored(upload=upload, number=count + 1, offset=opened.draft.offset)
+                raise errors.PartNotStored(upload=upload, offset=opened.draft.offset)
             return opened.record()
 
     @contextmanager

@@ -53,6 +53,7 @@ class OpenUpload:
         self.writer: object | None = None  # whoever may append (ingest.writer)
         self.is_unstored = False  # the draft may have bytes in memory, which no other daemon would find
         self.offset_reported = False  # since this draft was opened
+        self.is_ending = False  # whoever reads its bytes for long stops, and lets others have the lock
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
         draft.expect(size)
         self.direct = draft if isinstance(draft, DirectDraft) else None
@@ -68,7 +69,9 @@ class OpenUpload:
         return hashed
 
     def read(self, buffer: memoryview, offset: int) -> int:
-        """Read bytes of the draft from `offset` into the buffer and return their number."""
+        """Read bytes of the draft from `offset` into the buffer and return their number; raise UploadNotOpen."""
+        if self.is_ending:
+            raise errors.UploadNotOpen(upload=self.upload)
         return self.draft.read_at(offset, buffer)
 
     @contextmanager
@@ -125,6 +128,10 @@ class OpenUpload:
             if self.lock.acquire(timeout=POLL):
                 return True
         return False
+
+    def not_verified(self) -> errors.NotVerified:
+        """Return the error for a request that can't wait until all bytes are read."""
+        return errors.NotVerified(upload=self.upload, verified=self.hash.hashed, size=self.draft.offset)
 
     def check_not_refused(self) -> None:
         """Raise UploadNotFound if a full disk refused its bytes."""

@@ -26,6 +26,11 @@ class UploadHash(ABC):
         """How many bytes are not hashed yet."""
         return self._end - self._hashed
 
+    @property
+    def hashed(self) -> int:
+        """How many bytes are hashed."""
+        return self._hashed
+
     @abstractmethod
     def feed(self, data: bytes | memoryview) -> None:
         """Take the bytes that were accepted behind the others."""

@@ -25,6 +25,8 @@ from opstore_daemon.store import journal, long_reads
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import upload_rows
 from opstore_daemon.store.ingest.expiry import RETENTION, ExpiringUploads
+from opstore_daemon.store.ingest.known_hash import KnownHash, Verified
+from opstore_daemon.store.ingest.long_pushes import PATIENCE
 from opstore_daemon.store.ingest.open_upload import Declaration, OpenUpload, check_size
 from opstore_daemon.store.ingest.space import Space
 from opstore_daemon.store.ingest.writer import Writer, check_max
@@ -33,6 +35,7 @@ from opstore_daemon.store.places import Places
 from opstore_daemon.store.quota import Quota
 
 MAX_UPLOADS = 10_000  # of a token
+MAX_VERIFIED = 1000  # uploads of which it is remembered
 
 
 class Uploads(ExpiringUploads):
@@ -45,6 +48,7 @@ class Uploads(ExpiringUploads):
         super().__init__(database, saver, now)
         self._space = Space(lambda: saver.free())
         self._reads = reads or long_reads.places()
+        self._verified: dict[str, Verified] = {}  # sealed uploads whose versions are not made yet
         frees = "finish or delete some; each expires a week after its last request"
         self._quota = Quota(MAX_UPLOADS, "unfinished uploads", frees, upload_rows.count)
 
@@ -136,12 +140,15 @@ class Uploads(ExpiringUploads):
             finally:
                 opened.lock.release()
             return
-        with self._reads.held(), opened.lock:
+        with self._reads.held():
+            if not opened.lock.acquire(timeout=PATIENCE):
+                raise opened.not_verified()
             opened.is_hashing = is_long
             try:
                 yield
             finally:
                 opened.is_hashing = False
+                opened.lock.release()
 
     def _find(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
@@ -153,10 +160,13 @@ class Uploads(ExpiringUploads):
 
     def _reopen(self, upload: str, owner: str, size: int | None) -> OpenUpload:
         try:
-            opened = self.opened.keep(OpenUpload(upload, owner, size, self._saver.draft(upload)))
+            new = OpenUpload(upload, owner, size, self._saver.draft(upload))
         except errors.StorageFailed:
             self._row(upload, owner)
             raise
+        if upload in self._verified:  # another daemon has taken it over meanwhile, but nobody can change its bytes
+            new.hash = KnownHash(self._verified[upload])
+        opened = self.opened.keep(new)
         try:
             self._row(upload, owner)
         except errors.UploadNotFound:  # discarded meanwhile, perhaps before this draft was made
@@ -232,12 +242,32 @@ class Uploads(ExpiringUploads):
                 opened.is_unstored = False
             digest, checksum = opened.hash.digest(), opened.hash.checksum()
             sample = sample_of(offset, opened.read)
+            if draft.needs_seal:
+                self._remember(upload, Verified(digest, checksum))
         try:
             declaration.verify(digest, checksum, offset)
         except errors.IntegrityFailure:
             self.discard(upload, owner)
             raise
         return Blob(digest, offset, sample)
+
+    def _remember(self, upload: str, verified: Verified) -> None:
+        self._verified[upload] = verified
+        if len(self._verified) > MAX_VERIFIED:
+            with suppress(KeyError, RuntimeError):  # other threads do the same
+                self._verified.pop(next(iter(self._verified)))
+
+    def is_long(self, upload: str, owner: str) -> bool:
+        """Return whether the upload has so many bytes that reading them takes long; raise UploadNotFound."""
+        size, _ = self._row(upload, owner)
+        return (self._saver.staged_size(upload) if size is None else size) > LONG
+
+    def not_verified(self, upload: str) -> errors.NotVerified:
+        """Return the error for a request that can't wait until all bytes of the upload are read."""
+        opened = self.opened.find(upload)
+        if opened is None:
+            return errors.NotVerified(upload=upload, verified=0, size=self._saver.staged_size(upload))
+        return opened.not_verified()
 
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
         """Make the bytes a durable blob. The upload stays, so that the request can be repeated.
@@ -359,10 +389,12 @@ class Uploads(ExpiringUploads):
 
     def discard_bytes(self, upload: str) -> None:
         """Delete the bytes of an upload whose row is deleted."""
+        self._verified.pop(upload, None)
         opened = self.opened.find(upload)
         if opened is None:
             self._saver.discard(upload)
             return
+        opened.is_ending = True
         with opened.lock:  # removed from `opened` only afterwards, so that other threads wait for a publish
             opened.close()
             self._saver.discard(upload)

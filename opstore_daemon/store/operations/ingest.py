@@ -23,6 +23,7 @@ from opstore_daemon.store.catalog.damage import DamageMarks
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
 from opstore_daemon.store.ingest.direct_parts import DirectParts
+from opstore_daemon.store.ingest.long_pushes import LongPushes
 from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.publications import Publications
 from opstore_daemon.store.ingest.uploads import Uploads
@@ -58,6 +59,7 @@ class IngestOperations(Transactions):
         self.damage = DamageMarks(database)
         self.reads = long_reads.places()
         self.uploads = Uploads(database, saver, self._now, self.reads)
+        self.long_pushes = LongPushes()
         self.direct_parts = DirectParts(self.uploads, self.now)
         self._collectable = Collectable(
             database, saver, self.uploads, self.publications, self._now, owns_blobs=owns_blobs
@@ -171,7 +173,18 @@ class IngestOperations(Transactions):
             return self._from_existing(name, request)
         upload = request.upload
         # What a repetition of the request finds may be that its upload is gone.
-        return self._unless_repeated(Pushed, lambda: self._store_upload(name, request, upload, owner))
+        return self._unless_repeated(Pushed, lambda: self._store_in_time(name, request, upload, owner))
+
+    def _store_in_time(self, op: OpName, request: NewVersion, upload: str, owner: str) -> Pushed:
+        """Do what `_store_upload` does; raise NotVerified if it takes so long that the client should ask again."""
+
+        def work() -> Pushed:
+            return self._store_upload(op, request, upload, owner)
+
+        key = (owner, upload)
+        if owner == LOCAL or not (key in self.long_pushes or self.uploads.is_long(upload, owner)):
+            return work()
+        return self.long_pushes.run(key, (op, request, self._request), work, lambda: self.uploads.not_verified(upload))
 
     def _from_existing(self, op: OpName, request: NewVersion) -> Pushed:
         """Make the version of a blob that a version has, or of no bytes; raise BlobNotFound."""

@@ -30,6 +30,7 @@ PART_ERRORS = (
     errors.InvalidDigest,
     errors.UploadNotOpen,
     errors.OffsetMismatch,
+    errors.NotVerified,
     errors.TooManyReads,
 )
 STATE = ResponseSpec(Upload, "The upload, with its current offset.", (OFFSET,))
@@ -70,7 +71,7 @@ def listing(_api: Api, query: Page) -> Response:
     routes.UPLOAD,
     scope="write",
     responses={200: STATE},
-    raises=(*STORAGE_ERRORS, errors.TooManyReads),
+    raises=(*STORAGE_ERRORS, errors.NotVerified, errors.TooManyReads),
 )
 def claim(_api: Api, upload: str) -> Response:
     """Return the offset of an upload, and claim it: only the client that claimed it last may append."""

@@ -52,6 +52,7 @@ PUSH_ERRORS = (
     errors.SubversionsRemoved,
     errors.BytesYanked,
     errors.NumbersExhausted,
+    errors.NotVerified,
     errors.TooManyReads,
 )
 

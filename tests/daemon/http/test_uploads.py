@@ -61,7 +61,7 @@ def test_an_upload_is_created_and_reports_its_offset(http: Http) -> None:
     assert created.headers["Location"] == f"/v1/uploads/{upload}"
     for data, offset in ((DATA[:4], 0), (DATA[4:], 4)):
         response = http.append(upload, data, offset)
-        told = {"upload": upload, "offset": offset + len(data), "size": 10}
+        told = {"upload": upload, "offset": offset + len(data), "size": 10, "part_size": None}
         assert (response.status_code, response.json()) == (200, told)
         assert response.headers[routes.UPLOAD_OFFSET] == str(offset + len(data))
     assert pushed(http, upload) == digest_of(DATA)
