@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=5000, help="default: 5,000")
     parser.add_argument("--checksum", action="store_true", help="have migrate read all blobs back")
+    parser.add_argument("--fsck", action="store_true", help="measure fsck there, too")
     asked = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as text,
@@ -75,11 +76,12 @@ def main() -> None:
         expected, options = fingerprints(source.db), ["--checksum"] if asked.checksum else []
         rows = []
         for name, old, new in (("there", source, there), ("back", there, back)):
+            print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
             rows.append((name, *_measured(partial(_migrate, old, new, options), servers, asked.versions)))
             found = fingerprints(new.db)
             if found != expected:
                 sys.exit(f"{name}: the tables {[each for each in expected if found[each] != expected[each]]} differ")
-            if name == "there":
+            if name == "there" and asked.fsck:
                 rows.append(("fsck there", *_measured(partial(_check, there), servers, asked.versions)))
         if (count := count_blobs(back.home)) != asked.versions:
             sys.exit(f"{count} of {asked.versions} blobs are back")
@@ -162,6 +164,7 @@ def _measured(work: Callable[[], None], servers: Mapping[str, PrivateServer], ve
     seconds = time.monotonic() - began
     spent = [after - earlier for after, earlier in zip(used(), before, strict=True)]
     load = f"{os.getloadavg()[0]:.0f}"
+    print(f"{seconds:.1f} s, {spent}, load {os.getloadavg()}", flush=True)
     return [f"{seconds:.1f}", *(f"{each:.1f}" for each in spent), f"{spent[0] / versions * 1000:.2f}", load]
 
 

@@ -169,6 +169,12 @@ class BaseDatabase:
     def schema_changed(self) -> None:
         """Have all connections see a schema that was changed, and make it as durable as the database itself."""
 
+    def analyze(self) -> None:
+        """Have the database count and sample its rows now, after many were written, if it plans by that.
+
+        Otherwise it does so by itself some time later, and statements are slow until then. Raises DatabaseFailed.
+        """
+
     def checkpoint(self) -> None:
         """Move commits from a log beside the database into it, if there is one; a failure leaves them there."""
 

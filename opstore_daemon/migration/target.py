@@ -114,6 +114,7 @@ class Target:
             self.saver.claim(self.source.store_id)
         self.saver.record_position(position)
         if marker is not None:
+            self.database.analyze()
             with self.database.write_schema() as connection:
                 unfinished.drop(connection, marker)
             self.database.schema_changed()

@@ -16,7 +16,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.bulk import Batch, BatchOfOne, FoundBlob
 from opstore_daemon.savers.collection_lock import CollectionLock
-from opstore_daemon.savers.examination import Irregularity, Stored
+from opstore_daemon.savers.examination import Irregularity, Stored, Suspect
 from opstore_daemon.savers.identity import StorageIdentity
 from opstore_daemon.savers.object_records import ObjectRecords
 
@@ -317,8 +317,10 @@ class BaseSaver(StorageIdentity, ABC):
             return "collected blobs are there"
         for part in self.parts():
             for found in self.survey(part):
-                if isinstance(found, str) or found.kind == "foreign":
-                    return f"{found if isinstance(found, str) else found.what} is there"
+                if not isinstance(found, Irregularity):
+                    return f"{found} is there"
+                if found.kind == "foreign":
+                    return f"{found.what} is there"
         return None
 
     # What `fsck` uses. With these defaults the blobs can be checked, and damaged ones stay where they are.
@@ -331,7 +333,12 @@ class BaseSaver(StorageIdentity, ABC):
         """Return the names of the parts that `survey` looks at one by one, in ascending order."""
         return ("all",)
 
-    def survey(self, part: str) -> Iterator[Digest | Irregularity]:
+    survey_compares: ClassVar[bool] = False
+    """Whether `survey` yields a Suspect for each blob that `find` returns and that is gone, or has another size.
+
+    Then blobs need not be examined one by one to know that they are there."""
+
+    def survey(self, part: str) -> Iterator[Digest | Suspect | Irregularity]:
         """Yield each blob in this part of the storage, and whatever else should not be there, or not as it is.
 
         What is published, deleted or moved meanwhile may or may not be included. It need not look at drafts. Memory

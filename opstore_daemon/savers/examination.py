@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from opstore_daemon.protocol.digests import Digest
+
 
 class Stored(NamedTuple):
     """What is at the place of a blob; `size` in bytes.
@@ -15,6 +17,12 @@ class Stored(NamedTuple):
     problem: str | None
     state: str
     is_other: bool = False
+
+
+class Suspect(NamedTuple):
+    """A blob that seems to be gone, or to have another size than was recorded: examine it."""
+
+    digest: Digest
 
 
 class Irregularity(NamedTuple):

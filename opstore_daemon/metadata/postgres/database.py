@@ -59,6 +59,11 @@ class PostgresDatabase(Connections, Database):
         """Return the tables as PostgreSQL gets them."""
         return tables()
 
+    def analyze(self) -> None:
+        """Have the planner learn what is in the tables."""
+        with self.write_schema() as connection:  # which may take longer than other transactions
+            connection.exec_driver_sql("ANALYZE")
+
     def back_up(self, suffix: str) -> Path | None:
         """Return None: an upgrade is one transaction, and backups are made by the operator (docs/operations.md)."""
         return None

@@ -19,7 +19,7 @@ from opstore_daemon.savers.base import BaseSaver, Draft, Quarantined, Trashed, c
 from opstore_daemon.savers.bulk import Batch, FoundBlob
 from opstore_daemon.savers.collection_lock import ProcessCollectionLock
 from opstore_daemon.savers.direct import DIRECT_ON
-from opstore_daemon.savers.examination import Irregularity, Stored
+from opstore_daemon.savers.examination import Irregularity, Stored, Suspect
 from opstore_daemon.savers.object_records import ObjectRecord, ObjectRecords, State
 from opstore_daemon.savers.object_store.assembly import Assembly
 from opstore_daemon.savers.object_store.batch import ObjectBatch
@@ -60,6 +60,7 @@ class S3Saver(BaseSaver):
 
     carries_id = True
     needs_records = True
+    survey_compares = True
     is_shared = True
     max_size = MAX_SIZE
 
@@ -261,7 +262,7 @@ class S3Saver(BaseSaver):
     def parts(self) -> Sequence[str]:
         return PARTS
 
-    def survey(self, part: str) -> Iterator[Digest | Irregularity]:
+    def survey(self, part: str) -> Iterator[Digest | Suspect | Irregularity]:
         return Survey(self._bucket, self._records).look(part)
 
     def quarantine(self, digest: Digest, state: str) -> bool:

@@ -1,10 +1,10 @@
-"""What `fsck` learns by listing the bucket: objects that nobody has recorded, and records whose object is gone."""
+"""What `fsck` learns by listing the bucket: objects that are not recorded, not there, or of another size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.savers.examination import Irregularity
+from opstore_daemon.savers.examination import Irregularity, Suspect
 from opstore_daemon.savers.object_records import ObjectRecord, ObjectRecords
 from opstore_daemon.savers.object_store.client import Bucket, Listed
 from opstore_daemon.savers.object_store.keys import OBJECTS, key_of, object_name
@@ -25,7 +25,7 @@ class Survey:
     def __init__(self, bucket: Bucket, records: ObjectRecords) -> None:
         self._bucket, self._records = bucket, records
 
-    def look(self, part: str) -> Iterator[Digest | Irregularity]:
+    def look(self, part: str) -> Iterator[Digest | Suspect | Irregularity]:
         """Yield the blobs whose keys begin with `part`, and what should not be there, or is missing."""
         listing = self._bucket.listing(f"{OBJECTS}{part}/")
         after, last = part, f"{part}g"
@@ -37,13 +37,13 @@ class Survey:
                 return
             after = max(after, until)
 
-    def _compare(self, listed: Sequence[Listed], after: str, until: str) -> Iterator[Digest | Irregularity]:
-        keys = {key for each in listed if (key := key_of(each.name)) is not None}
+    def _compare(self, listed: Sequence[Listed], after: str, until: str) -> Iterator[Digest | Suspect | Irregularity]:
+        sizes = {key: each.size for each in listed if (key := key_of(each.name)) is not None}
         # The records are read after the listing: what is created meanwhile was recorded before.
-        yield from self._unrecorded(listed, self._records.recorded(list(keys)))
+        yield from self._unrecorded(listed, self._records.recorded(list(sizes)))
         while page := self._records.between(after, until, PAGE):
             for record in page:
-                yield from self._look_at(record, is_there=record.key in keys)
+                yield from self._look_at(record, sizes.get(record.key))
             after = page[-1].key
 
     def _unrecorded(self, listed: Sequence[Listed], recorded: set[str]) -> Iterator[Irregularity]:
@@ -56,10 +56,11 @@ class Survey:
                     "leftover", what, f"the database does not know this object of {each.size} bytes", _UNKNOWN
                 )
 
-    def _look_at(self, record: ObjectRecord, *, is_there: bool) -> Iterator[Digest | Irregularity]:
+    def _look_at(self, record: ObjectRecord, size: int | None) -> Iterator[Digest | Suspect | Irregularity]:
+        """Compare a record with the listed size of its object, None if there is no object."""
         if record.state == "blob" and record.digest is not None:
-            yield record.digest  # whether it is there, a check of its versions says
-        elif record.state in ("trash", "quarantine") and not is_there:
+            yield record.digest if size == record.size else Suspect(record.digest)
+        elif record.state in ("trash", "quarantine") and size is None:
             name = object_name(record.key)
             if self._bucket.head(name) is None and self._is_in(record):
                 what = f"{self._bucket.place}/{name}"

@@ -25,6 +25,9 @@ BYTES = 64 * 1024 * 1024  # after which a page ends: a larger blob is a page of 
 TRIES = 3  # how often a blob is read whose bytes are replaced meanwhile
 
 
+_SIZES = (Version.digest, func.min(Version.size), func.max(Version.size))
+
+
 class _Blob(NamedTuple):
     """A blob that versions refer to: the smallest and the largest size that they have for it, and its mark."""
 
@@ -41,13 +44,13 @@ def check_blobs(page: Page, begin: str) -> Steps:
     first, end = page.options.bounds()
     limit = BYTES if page.options.rate is None else min(BYTES, page.options.rate)
     blobs = _blobs(page, begin)
+    # These are compared by the check of the storage.
+    surveyed = page.saver.find([blob.digest for blob in blobs]) if page.saver.survey_compares else {}
     for blob in blobs:
         page.check_client()
-        problem = yield from _look(page, blob, reads=first <= blob.digest < end or blob.mark is not None)
-        if problem is not None:
-            repair.report(page, blob.digest, problem, blob.mark)
-        elif blob.mark is not None:
-            repair.report_healed(page, blob.digest, blob.mark)
+        reads = first <= blob.digest < end or blob.mark is not None
+        if reads or blob.digest not in surveyed or surveyed[blob.digest].size != blob.size:
+            yield from _check(page, blob, reads=reads)
         if blob.size != blob.other_size:
             observed = f"its versions have the sizes {blob.size} and {blob.other_size}"
             page.add("row", blob.digest, observed, page.database.advice)
@@ -55,6 +58,27 @@ def check_blobs(page: Page, begin: str) -> Steps:
         if page.bytes_read >= limit:
             return blob.digest
     return blobs[-1].digest if len(blobs) == BLOBS else None
+
+
+def check_suspect(page: Page, digest: Digest) -> Generator[None, None, None]:
+    """Look at a blob of a survey, unless `check_blobs` has, or no version needs it."""
+    first, end = page.options.bounds()
+    if first <= digest < end:
+        return
+    with page.database.read() as connection:
+        row = _one(digest=digest).run(connection).one_or_none()
+        mark = page.damage.find(connection, digest)
+    if row is not None and mark is None:
+        yield from _check(page, _Blob(digest, row[1], row[2], None), reads=False)
+
+
+def _check(page: Page, blob: _Blob, *, reads: bool) -> Generator[None, None, None]:
+    """Look at a blob, and report what is wrong with it, or that it is intact again."""
+    problem = yield from _look(page, blob, reads=reads)
+    if problem is not None:
+        repair.report(page, blob.digest, problem, blob.mark)
+    elif blob.mark is not None:
+        repair.report_healed(page, blob.digest, blob.mark)
 
 
 def _blobs(page: Page, after: str) -> list[_Blob]:
@@ -66,9 +90,14 @@ def _blobs(page: Page, after: str) -> list[_Blob]:
 
 @prepared
 def _page(limit: int, *, after: str) -> Executable:
-    found = select(Version.digest, func.min(Version.size), func.max(Version.size))
-    found = found.where(Version.digest > after, Version.removed_position.is_(None))
+    found = select(*_SIZES).where(Version.digest > after, Version.removed_position.is_(None))
     return found.group_by(Version.digest).order_by(Version.digest).limit(limit)
+
+
+@prepared
+def _one(*, digest: str) -> Executable:
+    found = select(*_SIZES).where(Version.digest == digest, Version.removed_position.is_(None))
+    return found.group_by(Version.digest)
 
 
 def _look(page: Page, blob: _Blob, *, reads: bool) -> Generator[None, None, Problem | None]:

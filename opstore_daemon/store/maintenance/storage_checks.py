@@ -1,17 +1,19 @@
 """The check of the storage: what is there and should not be, and how many blobs no version refers to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.savers.examination import Irregularity
+from opstore_daemon.savers.examination import Irregularity, Suspect
 from opstore_daemon.store import journal
+from opstore_daemon.store.maintenance.blob_checks import check_suspect
 from opstore_daemon.store.maintenance.pages import Page, Steps
 from opstore_daemon.store.maintenance.references import unreferenced
 
 ENTRIES = 1000  # of the storage, after which a page ends
 BATCH = 200  # blobs that one query looks up
 
+_Entry = Digest | Suspect | Irregularity
 _MISTAKEN = "move it away: no version needs it"
 
 
@@ -24,17 +26,16 @@ def check_storage(page: Page, begin: str) -> Steps:
     for part in parts[parts.index(begin) + 1 if begin else 0 :]:
         for entries in _batches(page, part):
             seen += len(entries)
-            _look(page, entries)
-            yield
+            yield from _look(page, entries)
             page.check_client()
         if seen >= ENTRIES:
             return part if part != parts[-1] else None
     return None
 
 
-def _batches(page: Page, part: str) -> Iterator[Sequence[Digest | Irregularity]]:
+def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
     """Yield what is in the part, a few entries at a time."""
-    batch: list[Digest | Irregularity] = []
+    batch: list[_Entry] = []
     try:
         for entry in page.saver.survey(part):
             batch.append(entry)
@@ -49,15 +50,23 @@ def _batches(page: Page, part: str) -> Iterator[Sequence[Digest | Irregularity]]
         yield batch
 
 
-def _look(page: Page, entries: Sequence[Digest | Irregularity]) -> None:
-    digests = [entry for entry in entries if isinstance(entry, Digest)]
+def _look(page: Page, entries: Sequence[_Entry]) -> Generator[None, None, None]:
+    suspects = {entry.digest for entry in entries if isinstance(entry, Suspect)}
     for entry in entries:
         if isinstance(entry, Irregularity):
             page.add(entry.kind, entry.what, entry.observed, entry.advice)
+    for digest in suspects:
+        yield from check_suspect(page, digest)
+    digests = [entry for entry in entries if isinstance(entry, Digest)]
     with page.database.read() as connection:
-        garbage = unreferenced(connection, digests)
+        garbage = unreferenced(connection, [*digests, *suspects])
+    surveyed = page.saver.find(garbage) if page.saver.survey_compares else {}
     for digest in garbage:
-        _look_at_garbage(page, digest)
+        if digest in surveyed and digest not in suspects:
+            page.garbage, page.garbage_size = page.garbage + 1, page.garbage_size + surveyed[digest].size
+        else:
+            _look_at_garbage(page, digest)
+    yield
 
 
 def _look_at_garbage(page: Page, digest: Digest) -> None:

@@ -13,6 +13,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import S3Saver
 from opstore_daemon.savers.conformance.common import all_at_once
+from opstore_daemon.savers.examination import Irregularity
 from opstore_daemon.savers.object_store.keys import object_name
 from tests.daemon.savers.s3 import Storage, before
 from tests.support.garbage import WEEK, MovedClock, orphan, remove, trashed
@@ -286,6 +287,9 @@ def test_a_clean_bucket_has_no_findings(storage: Storage, server: OpStoreServer)
     remove(server, "pca")
     server.store.collect_garbage(grace=0)
     server.store.create_upload("local", 10)
+    requests = Requests(s3(server))
+    assert findings(storage, server) == []
+    assert set(requests.taken()) <= {"ListObjectsV2", "GetObject"}, "the listing has the sizes"
     assert findings(storage, server, read_data=True) == []
 
 
@@ -356,4 +360,5 @@ def test_more_objects_than_one_listing_has_are_surveyed(server: OpStoreServer, s
         patch.setattr(saver.bucket, "listing", lambda start, limit=3: listing(start, limit))
         found = list(saver.survey("ab"))
     assert [each for each in found if isinstance(each, Digest)] == blobs
-    assert [each.what.rpartition("/")[2] for each in found if not isinstance(each, Digest)] == [f"ab{3:030x}"]
+    assert [each.what.rpartition("/")[2] for each in found if isinstance(each, Irregularity)] == [f"ab{3:030x}"]
+    assert len(found) == 7
