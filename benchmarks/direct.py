@@ -1,6 +1,7 @@
-"""Measure pulls through the daemon and past it, from an object store of its own: seconds, and the daemon's CPU time.
+"""Measure transfers through the daemon and past it, with an object store of its own: time, and CPU time of the daemon.
 
-Prints a table. The daemon sends bytes itself below the size at which both take as long (web.api.blobs.DIRECT_FROM).
+Prints a table of pushes and one of pulls. The daemon transfers bytes itself below the sizes at which both take as long
+(store.ingest.open_upload.DIRECT_FROM, web.api.blobs.DIRECT_FROM).
 """
 
 import argparse
@@ -10,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.daemon import OPSTORE, Daemon, large
-from benchmarks.measuring import MIB, in_rounds, show, timed, write_random
+from benchmarks.measuring import MIB, change, in_rounds, show, timed, write_random
 from opstore_cli import OpStoreClient
 from tests.support.object_store import Bucket, ObjectStore
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--mib", type=float, nargs="+", default=[1, 4, 8, 16, 64, 1024], help="sizes")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, in which the order is shuffled (default: 5)")
     asked = parser.parse_args()
+    os.environ.setdefault("OPSTORE_CACHE_SIZE", "0")
     with (
         tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as text,
         ObjectStore() as store,
@@ -34,12 +36,22 @@ def main() -> int:
         OpStoreClient(daemon.url, token=daemon.token) as through,
     ):
         through._api.direct = None
-        rows = [
-            _measure(Path(text), daemon, {"through": through, "past": past}, int(mib * MIB), asked.rounds)
-            for mib in asked.mib
-        ]
-    columns = ("pull of", "through it: s", "past it: s", "through it: CPU s", "past it: CPU s")
-    show("Pulls through the daemon and past it, medians; the daemon's CPU time of one pull", columns, rows)
+        source, target = Path(text) / "source", Path(text) / "target"
+        clients, pushes, pulls = {"through": through, "past": past}, [], []
+
+        def push(name: str) -> None:
+            clients[name].push("big", source)
+
+        def pull(name: str) -> None:
+            clients[name].pull("big", to=target)
+
+        for size in (int(mib * MIB) for mib in asked.mib):
+            write_random(source, size)
+            pushes.append((large(size), *_measure(daemon, push, lambda: change(source), asked.rounds)))
+            pulls.append((large(size), *_measure(daemon, pull, lambda: target.unlink(missing_ok=True), asked.rounds)))
+    for what, rows in (("push", pushes), ("pull", pulls)):
+        columns = (f"{what} of", "through it: s", "past it: s", "through it: CPU s", "past it: CPU s")
+        show(f"Through the daemon and past it, medians; the daemon's CPU time of one {what}", columns, rows)
     return 0
 
 
@@ -61,28 +73,24 @@ def _serving(folder: Path, bucket: Bucket) -> Iterator[Daemon]:
 
 
 def _measure(
-    folder: Path, daemon: Daemon, clients: dict[str, OpStoreClient], size: int, rounds: int
+    daemon: Daemon, transfer: Callable[[str], None], prepare: Callable[[], None], rounds: int
 ) -> tuple[str, ...]:
-    source, target = folder / "source", folder / "target"
-    write_random(source, size)
-    version = clients["past"].push("big", source, new=True)
-    os.environ.setdefault("OPSTORE_CACHE_SIZE", "0")
-    used: dict[str, list[float]] = {name: [] for name in clients}
+    """Return the medians of both ways: seconds, and CPU seconds of the daemon. `prepare` comes before each transfer."""
+    ways = ("through", "past")
+    used: dict[str, list[float]] = {way: [] for way in ways}
 
-    def pull(name: str) -> float:
-        target.unlink(missing_ok=True)
+    def measured(way: str) -> float:
+        prepare()
         before = daemon.used()
-        seconds = timed(lambda: clients[name].pull(str(version), to=target))
-        used[name].append(daemon.used() - before)
+        seconds = timed(lambda: transfer(way))
+        used[way].append(daemon.used() - before)
         return seconds
 
-    for name in clients:
-        pull(name)  # the first one pays for what is created once
-        used[name].clear()
-    seconds = in_rounds({name: lambda name=name: pull(name) for name in clients}, rounds)  # type: ignore[misc]
-    figures = [statistics.median(values) for values in (*seconds.values(), *used.values())]
-    forms = ("{:.3f}", "{:.3f}", "{:.3f}", "{:.3f}")
-    return (large(size), *(form.format(figure) for form, figure in zip(forms, figures, strict=True)))
+    for way in ways:
+        measured(way)  # the first one pays for what is created once
+        used[way].clear()
+    seconds = in_rounds({way: lambda way=way: measured(way) for way in ways}, rounds)  # type: ignore[misc]
+    return tuple(f"{statistics.median(values):.3f}" for values in (*seconds.values(), *used.values()))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ StateAfter = Callable[[str, RetryBudget, errors.OpStoreError], Upload]
 
 
 class _Moved(Exception):
-    """The upload is in another state than the client's: it continues from there."""
+    """The upload is in another state than the client's after a failure: it continues from there."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, failure: errors.OpStoreError) -> None:
         super().__init__()
-        self.upload = upload
+        self.upload, self.failure = upload, failure
 
 
 class DirectUpload:
@@ -76,6 +76,8 @@ class DirectUpload:
                     upload = self._report(upload)
                 except _Moved as other:
                     upload = other.upload
+                    if not self._retries.progressed_to(upload.offset):
+                        self._retries.wait(other.failure)
                 except DirectFailed as failure:
                     self._source.check_unchanged()  # the object store refuses bytes that changed after they were hashed
                     note_fallback(self._api, f"{self._op} goes", failure, has_worked=sender.has_worked)
@@ -163,7 +165,7 @@ class DirectUpload:
             except RETRYABLE_UPLOAD as failure:
                 found = self._state_after(upload.upload, self._retries, failure)
                 if found != upload:
-                    raise _Moved(found) from None
+                    raise _Moved(found, failure) from None
                 self._retries.wait(failure)
             except IMPOSSIBLE as failure:
                 raise DirectFailed(self._api.transport.address, failure.text) from None

@@ -121,7 +121,7 @@ def test_an_expired_url_is_replaced_and_nothing_that_arrived_is_sent_again(
     assert daemon.versions == [DATA]
     assert sorted(objects.puts) == sorted([*range(1, 9), 3, 7])
     assert (daemon.reported, through_daemon(daemon)) == ([(0, PARTS)], 0)
-    assert objects.urls == 3 * PARTS
+    assert objects.urls in (2 * PARTS, 3 * PARTS), "each time for the whole page; both may be refused at the same time"
 
 
 def test_a_part_that_is_refused_twice_goes_through_the_daemon(
@@ -227,10 +227,10 @@ def test_what_arrived_before_a_part_that_can_not_be_sent_is_kept_and_the_daemon_
     assert daemon.headers[-2]["Upload-Offset"] == str(5 * PART)
     assert "pca goes through the daemon" in caplog.text
     assert client._api.may_be_direct, "it has worked"
-    objects.part_faults = {2: [0] * 9}
+    objects.part_faults, objects.puts = {6: [0] * 9}, []
     client.push("pca", DATA + b"x")
-    assert objects.puts.count(2) == 1 + 6, "the retries of one part are limited"
-    assert daemon.reported[1:] == [(0, 1)]
+    assert objects.puts.count(6) == 6, "the retries of one part are limited"
+    assert daemon.reported[1:] == [(0, 5)]
 
 
 def test_no_byte_goes_through_the_daemon_while_a_part_is_on_its_way(
@@ -277,6 +277,20 @@ def test_a_daemon_that_can_not_do_it_receives_the_bytes(
     client.push("pca", DATA)
     assert daemon.versions.pop() == DATA
     assert (len(objects.puts), through_daemon(daemon) - before) == counts
+
+
+def test_a_daemon_whose_offsets_never_fit_is_not_asked_for_ever(
+    daemon: FakeDaemon, client: OpStoreClient, objects: FakeObjectStore
+) -> None:
+    def forget(number: int) -> str:
+        if number == PARTS:
+            daemon.uploads["u1"][:] = b"" if daemon.uploads["u1"] else b"x" * PART
+        return objects.new_part_url(number)
+
+    daemon.part_url = forget
+    with pytest.raises(errors.OffsetMismatch):
+        client.push("pca", DATA)
+    assert count_requests(daemon, "POST /v1/uploads/u1/parts/urls") < 20
 
 
 def test_a_part_that_the_object_store_has_lost_is_sent_through_the_daemon_with_all_behind_it(
