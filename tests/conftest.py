@@ -124,6 +124,13 @@ def postgres_url(postgres: "Postgres") -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def store_url(postgres: "Postgres") -> Iterator[str]:
+    """The URL of a database in PostgreSQL with the schema of a new store, for SQLAlchemy."""
+    with postgres.store_database() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def object_store(run_folder: Path) -> "ObjectStore":
     """The S3 server of this test run; never stop it: a test of faults starts one of its own."""

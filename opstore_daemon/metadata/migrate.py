@@ -4,6 +4,7 @@ A new database gets the current tables. An older one is upgraded by Alembic, whi
 tenth of a second, which every start of the daemon would take longer.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +131,16 @@ def schema_too_new(revision: str | None, release: str | None) -> errors.SchemaTo
 
 def known_revisions() -> list[str]:
     """Return the revisions that this release knows, the newest last: the names of their files begin with them."""
-    found = sorted(path.stem.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    return list(_revisions_in(FOLDER))
+
+
+@functools.cache
+def _revisions_in(folder: Path) -> tuple[str, ...]:
+    """Return the revisions of the files in the folder, which a start asks for five times."""
+    found = sorted(path.stem.partition("_")[0] for path in (folder / "versions").glob("[0-9]*.py"))
     if not found:
-        raise errors.DatabaseFailed(reason=f"there are no migrations in {FOLDER}")
-    return found
+        raise errors.DatabaseFailed(reason=f"there are no migrations in {folder}")
+    return tuple(found)
 
 
 def _revision_of(connection: Connection) -> str | None:

@@ -103,7 +103,8 @@ def test_the_fixtures_are_there_for_whoever_names_the_plugin(tmp_path: Path) -> 
             tmp_path,
         ],
         cwd=tmp_path,
-        env={**environ, "OPSTORE_HOME": str(tmp_path / "home")},
+        # Other plugins take a second to import.
+        env={**environ, "OPSTORE_HOME": str(tmp_path / "home"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -22,7 +22,29 @@ def test_a_guard_is_in_its_file_once_and_the_rest_still_parses(file: str) -> Non
         if guard.file == file:
             without = guard.taken_out(source)
             assert without != source, guard.title
-            ast.parse(without, file)
+            parse(changed_part(source, without), without)
+
+
+def changed_part(source: str, without: str) -> str:
+    """Return the functions, or the statements outside of them, that differ from those in the source."""
+    before, after = (
+        re.split(r"^(?=\w|@|    (?:@|def |async def ))", text, flags=re.MULTILINE) for text in (source, without)
+    )
+    first, last = 0, 0
+    while before[first] == after[first]:
+        first += 1
+    while before[last - 1] == after[last - 1] and first - last < min(len(before), len(after)):
+        last -= 1
+    part = "".join(after[first : last or None])
+    return f"if True:\n{part}" if part.startswith("    ") else part
+
+
+def parse(part: str, whole: str) -> None:
+    """Parse a part, which takes a fifth of the time, and the whole only if it can't be parsed by itself."""
+    try:
+        ast.parse(part)
+    except SyntaxError:
+        ast.parse(whole)
 
 
 def test_a_text_that_occurs_never_or_twice_is_refused() -> None:

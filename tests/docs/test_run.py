@@ -109,22 +109,36 @@ ABOUT_PYTHON = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ABOUT_PYTHON]
-)
-def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
-    found = blocks(read(ROOT / "docs" / name), "python")
-    assert found, "it has examples"
-    assert all(block.runs for block in found)
-    home, work = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
-    told = shell.environment(home)
-    program = "\n".join([QUIET_QUEUE, BEFORE_PYTHON.get(name, ""), *(block.text for block in found)])
+# All in one process, because importing both programs takes longer than most documents. Each is its own `__main__`.
+RUN = """
+import os, sys, types
+from pathlib import Path
+sys.executable, folder = sys.argv[1], Path(sys.argv[2])
+for name in sys.argv[3:]:
+    home = folder / name / "home"
+    os.environ.update(HOME=str(home), OPSTORE_HOME=str(home / "data"))
+    os.chdir(folder / name / "work")
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(compile((folder / name / "program.py").read_text(), name, "exec"), sys.modules["__main__"].__dict__)
+"""
+FAST = [name for name in ABOUT_PYTHON if name not in SLOW]
+ALONE = [pytest.param([name], id=name, marks=pytest.mark.slow) for name in ABOUT_PYTHON if name in SLOW]
+
+
+@pytest.mark.parametrize("names", [pytest.param(FAST, id="fast"), *ALONE])
+def test_every_python_block_of_a_document_about_python_runs(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        found = blocks(read(ROOT / "docs" / name), "python")
+        assert found, "it has examples"
+        assert all(block.runs for block in found)
+        for each in ("home", "work"):
+            (tmp_path / name / each).mkdir(parents=True)
+        program = "\n".join([QUIET_QUEUE, BEFORE_PYTHON.get(name, ""), *(block.text for block in found)])
+        (tmp_path / name / "program.py").write_text(program)
+    told = shell.environment(tmp_path / names[0] / "home")
     try:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program],
-            cwd=work,
+            [sys.executable, "-W", "error", "-c", RUN, shell.python(told), tmp_path, *names],
             env=told,
             capture_output=True,
             text=True,
@@ -132,7 +146,9 @@ def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path:
             check=False,
         )
     finally:
-        shell.opstore(told, work, "stop")
+        for name in names:
+            home = tmp_path / name / "home"
+            shell.opstore({**told, "HOME": str(home), "OPSTORE_HOME": str(home / "data")}, tmp_path, "stop")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 

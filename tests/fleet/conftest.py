@@ -19,7 +19,7 @@ def fleet(
     """Three daemons that run."""
     folder = tmp_path_factory.mktemp("fleet")
     with (
-        postgres.database() as database,
+        postgres.store_database() as database,
         object_store.fresh_prefix() as bucket,
         Fleet(folder, (database, bucket.url), bucket.environ) as running,
     ):

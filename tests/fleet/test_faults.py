@@ -81,7 +81,7 @@ def behind_proxies(
 ) -> Iterator[tuple[Fleet, TcpProxy]]:
     """Run daemons that reach the database, and the object store if `objects` is given, through proxies."""
     with ExitStack() as stack:
-        url = stack.enter_context(postgres.database())
+        url = stack.enter_context(postgres.store_database())
         database = stack.enter_context(TcpProxy(postgres.port))
         place = bucket if objects is None else bucket.at(objects.url)
         through = url.replace(f":{postgres.port}/", f":{database.port}/")
@@ -139,7 +139,7 @@ def test_a_postgresql_server_that_is_stopped_and_killed(tmp_path: Path, object_s
     with ExitStack() as servers:
         postgres = servers.enter_context(Postgres(durable=True))
         bucket = servers.enter_context(object_store.fresh_prefix())
-        url = servers.enter_context(postgres.database())
+        url = servers.enter_context(postgres.store_database())
         with Fleet(tmp_path / "fleet", (url, bucket.url), bucket.environ) as fleet:
             with fleet.by_connection() as balancer, ExitStack() as stack:
                 pushers = [stack.enter_context(Pusher(fleet, balancer.url, number)) for number in range(4)]
@@ -211,7 +211,7 @@ class Clock:
 
 
 def test_daemons_whose_clocks_are_hours_apart(
-    postgres_url: str, bucket: "Bucket", monkeypatch: pytest.MonkeyPatch
+    store_url: str, bucket: "Bucket", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from opstore_daemon.savers import S3Saver
 
@@ -221,7 +221,7 @@ def test_daemons_whose_clocks_are_hours_apart(
     with ExitStack() as stack:
         clocks = [Clock(timedelta(hours=hours)) for hours in (0, 5, -7)]
         stores = [
-            stack.enter_context(closing(OpStoreServer(S3Saver(bucket.url), postgres_url, clock=clock))).store
+            stack.enter_context(closing(OpStoreServer(S3Saver(bucket.url), store_url, clock=clock))).store
             for clock in clocks
         ]
         for number in range(9):

@@ -59,7 +59,7 @@ def processor_seconds(pid: int) -> float:
 def started(tmp_path: Path, postgres: "Postgres", object_store: "ObjectStore") -> Iterator[tuple[Fleet, str]]:
     """Three daemons that run, and the URL of their database."""
     with (
-        postgres.database() as database,
+        postgres.store_database() as database,
         object_store.fresh_prefix() as bucket,
         Fleet(tmp_path / "fleet", (database, bucket.url), bucket.environ) as fleet,
     ):

@@ -22,10 +22,10 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def databases(postgres_url: str) -> Iterator[list[Database]]:
+def databases(store_url: str) -> Iterator[list[Database]]:
     """The same database, as three daemons have it."""
     with ExitStack() as stack:
-        found = [stack.enter_context(closing(Database(postgres_url))) for _ in range(3)]
+        found = [stack.enter_context(closing(Database(store_url))) for _ in range(3)]
         Migrate(found[0]).upgrade()
         yield found
 

@@ -1,14 +1,12 @@
-"""A daemon as a real process whose memory can be measured."""
+"""A daemon as a process of its own whose memory can be measured."""
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.daemon import Daemon
 from tests.support.http_client import Http
 
 
@@ -31,21 +29,11 @@ class Process:
 
 
 @contextmanager
-def daemon_process(home: Path, *arguments: str) -> Iterator[Process]:
-    """Run a daemon of that home for the block; `arguments` are those of `serve`."""
-    reading, writing = os.pipe()
-    environ = {**os.environ, "OPSTORE_HOME": str(home), "OPSTORE_READY_FD": str(writing)}
-    command = [sys.executable, "-P", "-m", "opstore_daemon", "serve", *arguments]
-    with (
-        open(reading) as ready,
-        subprocess.Popen(
-            command, env=environ, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process,
-    ):
-        try:
-            os.close(writing)
-            url = json.loads(ready.readline())["url"]
-            with Http(url, (home / "token").read_text().strip()) as http:
-                yield Process(http, int(url.rpartition(":")[2]), process.pid)
-        finally:
-            process.terminate()
+def daemon_process(home: Path, *arguments: str, **environ: str) -> Iterator[Process]:
+    """Run a daemon of that home for the block; `arguments` are those of `serve`, `environ` more of its variables."""
+    daemon = Daemon.start(home, arguments, **environ)
+    try:
+        with Http(daemon.url, daemon.token) as http:
+            yield Process(http, daemon.address[1], daemon.process.pid)
+    finally:
+        daemon.stop()

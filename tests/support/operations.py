@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 
-from tests.support.forked import BIN
 from tests.support.markdown import ROOT
 from tests.support.private_server import free_ports
 from tests.support.programs import installed
@@ -30,8 +29,6 @@ def before(database: str, bucket: "Bucket") -> str:
     return "\n".join([
         *exports,
         f"PATH=$PATH:{installed('haproxy').parent}",
-        # The document kills daemons: not the fork server's, but processes of their own.
-        f'opstore() {{ if [ "$1" = serve ]; then exec {BIN}/opstore "$@"; else command opstore "$@"; fi; }}',
         "trap 'kill -9 $(cat ./*.pid) 2>/dev/null || true' EXIT",
         f"ln -s {shlex.quote(str(ROOT / 'deploy'))} deploy",
     ])  # fmt: skip

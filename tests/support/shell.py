@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def environment(home: Path) -> dict[str, str]:
     if forked.AVAILABLE:
         programs.insert(0, str(forked.fork_server(user).program.parent))
     return {**user, "PATH": os.pathsep.join(programs)}
+
+
+def python(environment: dict[str, str]) -> str:
+    """Return the path of the Python with which programs start local daemons in such an environment."""
+    return str(forked.daemon_server(environment).program) if forked.AVAILABLE else sys.executable
 
 
 def opstore(environment: dict[str, str], cwd: Path, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":

@@ -279,7 +279,7 @@ def test_a_client_that_disconnects_leaves_no_open_file(
 
 
 def test_memory_does_not_grow_with_the_size_of_an_op(tmp_path: Path) -> None:
-    size, piece = 300 * MIB, b"x" * MIB
+    size, piece = 128 * MIB, b"x" * MIB
 
     def pieces() -> Iterator[bytes]:
         for _ in range(size // MIB):

@@ -14,7 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.rules import budget
 from opstore_daemon.store.validity.searches import RUNNING, WAITING
 from tests.daemon.http.test_waiting import of_waitress
-from tests.daemon.store.test_search_limits import LIMIT, fill_complete
+from tests.daemon.store.test_search_limits import FEW, LIMIT, fill_complete
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
@@ -24,7 +24,6 @@ from tests.support.waiting import wait_for
 
 HARD = routes.path(routes.RESOLUTION, pipeline="hard")
 PAGE = routes.path(routes.PIPELINE_PAGE, pipeline="hard")
-FEW = 100_000
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def test_pulls_that_nobody_reads_take_little_memory(tmp_path: Path) -> None:
         assert daemon.http.pull("up").status_code == 200
         before = daemon.peak()
         with ExitStack() as stack:
-            for _ in range(100):
+            for _ in range(30):
                 silent = stack.enter_context(Raw(daemon.port))
                 silent.send(head("GET", BYTES, host=silent.host, token=daemon.http.token))
                 assert silent.socket.recv(1)

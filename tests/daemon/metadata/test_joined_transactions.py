@@ -14,7 +14,7 @@ from opstore_daemon.metadata.tables import Op
 @pytest.fixture(params=["file", "memory", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     urls = {"file": f"sqlite:///{tmp_path / 'opstore.db'}", "memory": "sqlite:///:memory:"}
-    database = Database(urls.get(request.param) or request.getfixturevalue("postgres_url"))
+    database = Database(urls.get(request.param) or request.getfixturevalue("store_url"))
     database.create_all()
     yield database
     database.close()

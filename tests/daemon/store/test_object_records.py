@@ -33,7 +33,7 @@ def clock() -> Clock:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     is_sqlite = request.param == "sqlite"
-    database = Database(f"sqlite:///{tmp_path}/opstore.db" if is_sqlite else request.getfixturevalue("postgres_url"))
+    database = Database(f"sqlite:///{tmp_path}/opstore.db" if is_sqlite else request.getfixturevalue("store_url"))
     database.create_all()
     yield database
     database.close()

@@ -15,7 +15,6 @@ import pytest
 from _pytest.fixtures import FixtureFunctionDefinition
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata import Database
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.store import Store
 from tests.daemon.store import (
@@ -73,23 +72,14 @@ ONLY_ON_SQLITE = {
 TENTH = 10
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Postgres) -> Iterator[str]:
-    """Return the name of a database with the schema, to be copied: creating the tables takes ten times as long."""
-    with postgres.database() as url:
-        with closing(Database(url)) as database:
-            database.create_all()
-        yield url.rpartition("/")[2]
-
-
 Urls = Callable[[], str]
 
 
 @pytest.fixture
-def urls(postgres: Postgres, template: str) -> Iterator[Urls]:
+def urls(postgres: Postgres) -> Iterator[Urls]:
     """Return a function that returns the URL of a new database with the schema."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(postgres.database(template))
+        yield lambda: stack.enter_context(postgres.store_database())
 
 
 @pytest.fixture
@@ -119,9 +109,9 @@ def files(make_server: Callable[[type[FileSaver]], OpStoreServer]) -> OpStoreSer
 
 
 @pytest.fixture(scope="module")
-def shared(postgres: Postgres, template: str) -> Iterator[Store]:
+def shared(postgres: Postgres) -> Iterator[Store]:
     """Return one store for all examples."""
-    with postgres.database(template) as url, closing(OpStoreServer(MemorySaver(), url)) as server:
+    with postgres.store_database() as url, closing(OpStoreServer(MemorySaver(), url)) as server:
         yield server.store
 
 

@@ -75,10 +75,10 @@ def sequences(database: Database) -> list[int]:
 
 @pytest.mark.parametrize("happened", [True, False])
 def test_a_push_whose_commit_got_no_response_is_settled_by_its_repetition(
-    open_server: Callable[[str], OpStoreServer], postgres_url: str, happened: bool
+    open_server: Callable[[str], OpStoreServer], store_url: str, happened: bool
 ) -> None:
-    with TcpProxy(port_of(postgres_url)) as proxy:
-        server = open_server(through(postgres_url, proxy))
+    with TcpProxy(port_of(store_url)) as proxy:
+        server = open_server(through(store_url, proxy))
         push(server.store, 1)
         if happened:
             proxy.lose_response_to(b"COMMIT\0")
@@ -142,10 +142,10 @@ def test_a_server_that_is_restarted_between_two_requests_costs_no_error(
 
 
 def test_a_server_that_is_away_is_an_error_until_it_is_back(
-    open_server: Callable[[str], OpStoreServer], postgres_url: str
+    open_server: Callable[[str], OpStoreServer], store_url: str
 ) -> None:
-    with TcpProxy(port_of(postgres_url)) as proxy:
-        server = open_server(through(postgres_url, proxy))
+    with TcpProxy(port_of(store_url)) as proxy:
+        server = open_server(through(store_url, proxy))
         proxy.go_away()
         for use in (lambda: push(server.store, 1), server.store.ops, server.store.check):
             with pytest.raises(errors.DatabaseFailed, match="connection failed"):
@@ -171,9 +171,9 @@ def test_a_standby_is_read_and_refuses_writes_until_it_is_promoted(
 
 
 def test_a_full_disk_of_the_server_is_reported_as_one_and_leaves_nothing(
-    open_server: Callable[[str], OpStoreServer], postgres_url: str
+    open_server: Callable[[str], OpStoreServer], store_url: str
 ) -> None:
-    server = open_server(postgres_url)
+    server = open_server(store_url)
     push(server.store, 1)
     with server.db.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -193,8 +193,8 @@ def test_a_full_disk_of_the_server_is_reported_as_one_and_leaves_nothing(
     assert push(server.store, 2).sequence == 2
 
 
-def test_a_pool_without_a_free_connection_is_an_error_after_a_while(postgres_url: str) -> None:
-    with closing(Database(f"{postgres_url}?pool_size=2")) as database, ThreadPoolExecutor(1) as pool:
+def test_a_pool_without_a_free_connection_is_an_error_after_a_while(store_url: str) -> None:
+    with closing(Database(f"{store_url}?pool_size=2")) as database, ThreadPoolExecutor(1) as pool:
         database.create_all()
         database.engine.pool._timeout = 0.01  # type: ignore[attr-defined]
         with database.read(), database.read():
@@ -207,11 +207,11 @@ def test_a_pool_without_a_free_connection_is_an_error_after_a_while(postgres_url
 
 @pytest.mark.parametrize("writers", [8, pytest.param(64, marks=pytest.mark.slow)])
 def test_writers_of_two_daemons_leave_no_gap_and_readers_never_see_one(
-    open_server: Callable[[str], OpStoreServer], postgres_url: str, writers: int
+    open_server: Callable[[str], OpStoreServer], store_url: str, writers: int
 ) -> None:
-    server = open_server(postgres_url)
+    server = open_server(store_url)
     stopped = threading.Event()
-    with closing(Database(postgres_url)) as other, ThreadPoolExecutor(writers + 1) as pool:
+    with closing(Database(store_url)) as other, ThreadPoolExecutor(writers + 1) as pool:
         stores = [server.store, Store(other, server.store.saver, owns_blobs=True)]
 
         def read() -> None:
@@ -230,9 +230,9 @@ def test_writers_of_two_daemons_leave_no_gap_and_readers_never_see_one(
 
 
 def test_a_number_that_no_column_holds_is_no_failure_of_the_database(
-    open_server: Callable[[str], OpStoreServer], postgres_url: str
+    open_server: Callable[[str], OpStoreServer], store_url: str
 ) -> None:
-    server = open_server(postgres_url)
+    server = open_server(store_url)
     push(server.store, 1)
     assert [version.sequence for version in server.store.versions("pca", below=10**12).versions] == [1]
     with closing(server.store.fsck_page(f"versions:{10**12}/{10**12}", FsckOptions())) as steps:

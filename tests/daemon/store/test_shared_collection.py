@@ -157,11 +157,11 @@ def test_a_refused_push_takes_no_bytes_from_a_push_of_the_same_bytes_at_another_
 
 
 @pytest.fixture
-def on_s3(bucket: Bucket, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
+def on_s3(bucket: Bucket, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
     """Two daemons with PostgreSQL and a real object store."""
     for name, value in bucket.environ.items():
         monkeypatch.setenv(name, value)
-    with servers_of([S3Saver(bucket.url) for _ in range(2)], postgres_url) as opened:
+    with servers_of([S3Saver(bucket.url) for _ in range(2)], store_url) as opened:
         yield opened
 
 

@@ -26,10 +26,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def process(home: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
-    for name, value in bucket.environ.items():
-        monkeypatch.setenv(name, value)
-    with daemon_process(home, "--saver", bucket.url) as process:
+def process(home: Path, bucket: Bucket) -> Iterator[Process]:
+    # Warnings of the library of the object store are not ours.
+    with daemon_process(home, "--saver", bucket.url, PYTHONWARNINGS="default", **bucket.environ) as process:
         yield process
 
 

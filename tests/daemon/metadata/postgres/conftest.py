@@ -8,15 +8,9 @@ from opstore_daemon.metadata import Database
 
 
 @pytest.fixture
-def empty(postgres_url: str) -> Iterator[Database]:
-    """Return a database without a schema."""
-    database = Database(postgres_url)
+def database(store_url: str) -> Iterator[Database]:
+    """Return a database with today's schema, and with a connection."""
+    database = Database(store_url)
+    database.create_all()
     yield database
     database.close()
-
-
-@pytest.fixture
-def database(empty: Database) -> Database:
-    """Return a database with today's schema."""
-    empty.create_all()
-    return empty

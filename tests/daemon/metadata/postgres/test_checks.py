@@ -17,9 +17,9 @@ WITHOUT_TRIGGERS = "SET session_replication_role = replica"
 
 
 @pytest.fixture
-def filled(postgres_url: str, tmp_path: Path) -> OpStoreServer:
+def filled(store_url: str, tmp_path: Path) -> OpStoreServer:
     """Return a server with an op, a version and a label."""
-    server = OpStoreServer(FileSaver(tmp_path / "blobs"), postgres_url)
+    server = OpStoreServer(FileSaver(tmp_path / "blobs"), store_url)
     server.store.push("pca", b"bytes", labels={"k": "v"})
     return server
 

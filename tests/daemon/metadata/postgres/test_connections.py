@@ -59,7 +59,7 @@ def test_a_new_database_gets_the_schema_once_whoever_asks_first(postgres_url: st
         database.close()
 
 
-def test_positions_have_no_gaps_and_are_in_the_order_of_commits(database: Database, postgres_url: str) -> None:
+def test_positions_have_no_gaps_and_are_in_the_order_of_commits(database: Database, store_url: str) -> None:
     seen: list[int] = []
 
     def write(own: Database) -> None:
@@ -69,7 +69,7 @@ def test_positions_have_no_gaps_and_are_in_the_order_of_commits(database: Databa
                 assert journal.append(connection, "pipeline", Stamp(1)) == before + 1
                 seen.append(before + 1)  # under the lock, until the commit
 
-    with closing(Database(postgres_url)) as other:
+    with closing(Database(store_url)) as other:
         run_together(*(lambda own=own: write(own) for own in [database, other] * 4))
     assert seen == list(range(1, 41))
 
@@ -111,13 +111,13 @@ def test_a_reader_sees_one_state_throughout_and_can_not_write(database: Database
     assert names(database) == ["pca"]
 
 
-def test_no_setting_and_no_lock_outlives_its_transaction(postgres_url: str) -> None:
+def test_no_setting_and_no_lock_outlives_its_transaction(store_url: str) -> None:
     settings = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit")
 
     def state(connection: Connection) -> list[str]:
         return [value(connection, f"SHOW {name}") for name in settings]
 
-    with closing(Database(f"{postgres_url}?pool_size=2")) as database:
+    with closing(Database(f"{store_url}?pool_size=2")) as database:
         with database.engine.connect() as connection:
             before = state(connection)
         database.create_all()
@@ -188,9 +188,9 @@ def test_the_engine_of_an_operator_has_transactions_too(database: Database) -> N
 
 
 def test_connections_that_broke_while_they_were_idle_are_replaced_without_an_error(
-    database: Database, postgres_url: str
+    database: Database, store_url: str
 ) -> None:
-    with closing(Database(postgres_url)) as operator:
+    with closing(Database(store_url)) as operator:
         add(database, "before")
         for use in (lambda: add(database, "after"), lambda: names(database)):
             end_sessions(operator)
@@ -199,13 +199,11 @@ def test_connections_that_broke_while_they_were_idle_are_replaced_without_an_err
 
 
 @pytest.mark.parametrize("when", ["in the middle", "at the commit"])
-def test_a_connection_that_breaks_in_a_transaction_is_reported(
-    database: Database, postgres_url: str, when: str
-) -> None:
+def test_a_connection_that_breaks_in_a_transaction_is_reported(database: Database, store_url: str, when: str) -> None:
     def write() -> None:
         with database.write() as connection:
             connection.execute(insert(Op).values(name="lost", compat="exact", created_compat="exact"))
-            with closing(Database(postgres_url)) as operator:
+            with closing(Database(store_url)) as operator:
                 end_sessions(operator)
             if when == "in the middle":
                 connection.execute(select(Op.name))
