@@ -142,10 +142,12 @@ def test_missing_wheels_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_servers_end_with_the_run(tmp_path: Path, also: str, *, is_killed: bool) -> None:
     told, wait = tmp_path / "told", WITHIN if is_killed else 0
     (tmp_path / "test_asking.py").write_text(ASKING.format(also=also, told=str(told), wait=wait))
-    options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", str(ROOT / "pyproject.toml")]
+    plugins = ["-p", "tests.conftest", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    options = [*plugins, "-c", str(ROOT / "pyproject.toml")]
     folders = [f"--rootdir={tmp_path}", f"--basetemp={tmp_path / 'run'}", str(tmp_path)]
     command = [sys.executable, "-m", "pytest", *options, *folders]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins take a second to import
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, start_new_session=True) as run:
         wait_for(lambda: told.exists() or run.poll() is not None, "the start of the servers")
         if is_killed:
             os.killpg(run.pid, signal.SIGKILL)

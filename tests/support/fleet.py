@@ -73,14 +73,14 @@ class Fleet:
         return (self.folder / f"home-{place}" / "daemon.log").read_text()
 
     @contextmanager
-    def killing(self, every: float, seed: int) -> Iterator[None]:
-        """Kill a random daemon every so many seconds during the context, and start it again."""
+    def killing(self, every: float, seed: int, at_most: int = 10_000) -> Iterator[None]:
+        """Kill a random daemon every so many seconds during the context, but `at_most` so often, and start it again."""
         ended, chance = threading.Event(), random.Random(seed)
         failures: list[BaseException] = []
 
         def run() -> None:
             try:
-                while not ended.wait(every):
+                while self.kills < at_most and not ended.wait(every):
                     place = chance.randrange(self.count)
                     self.kill(place)
                     self.start(place)
