@@ -156,7 +156,7 @@ def migrate(
 
 
 @main.command("chariots-export", hidden=True)
-@click.option("--db", "url", required=True)
+@click.option("--db", "url", envvar="OPSTORE_DB", required=True)
 def chariots_export(url: str) -> None:
     """Print the contents of a chariots op store as lines of JSON, for `opstore import chariots`."""
     from opstore_daemon.chariots_export import export

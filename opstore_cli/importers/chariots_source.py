@@ -18,10 +18,12 @@ MODELS = "models"  # the folder of its files: MODELS/OP/VERSION
 def read(db: str) -> list[chariots_export.Lines]:
     """Return the content of the database at this URL; raises the daemon program's error, or OldStoreUnreadable.
 
-    The daemon's program reads it in a separate process, because the command line imports no database library.
+    The daemon's program reads it in a separate process, because the command line imports no database library. The URL
+    may have a password, so it is not on the command line of that process.
     """
-    command = [sys.executable, "-P", "-m", "opstore_daemon", "chariots-export", "--db", db]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    command = [sys.executable, "-P", "-m", "opstore_daemon", "chariots-export"]
+    environment = {**os.environ, "OPSTORE_DB": db}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     try:
         lines: list[chariots_export.Lines] = [
             msgspec.json.decode(line, type=chariots_export.Lines) for line in done.stdout.splitlines()

@@ -9,25 +9,29 @@ import pytest
 from tests.support.machines import Machine, a_machine, stock
 from tests.support.wire import Stranger, Wire
 
+# Tests of what commands do; the other folders are about processes, too.
+IN_PROCESS = {"importers", "login", "transfer", "validity"}
+
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Return a machine without a running daemon."""
-    with a_machine(tmp_path / "machine") as made:
+    with a_machine(tmp_path / "machine", in_process=request.path.parent.name in IN_PROCESS) as made:
         yield made
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Machine]:
+def other(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Return another machine."""
-    with a_machine(tmp_path / "other") as made:
+    with a_machine(tmp_path / "other", in_process=request.path.parent.name in IN_PROCESS) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def stocked(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Return a machine with a filled store. Tests share it and may only read."""
-    with a_machine(tmp_path_factory.mktemp("stocked") / "machine") as made:
+    in_process = request.path.parent.name in IN_PROCESS
+    with a_machine(tmp_path_factory.mktemp("stocked") / "machine", in_process=in_process) as made:
         stock(made)
         yield made
 

@@ -17,12 +17,13 @@ import sys
 import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import load_settings
-from tests.support import forked
+from tests.support import forked, here
 from tests.support.waiting import WITHIN, wait_for
 
 PROGRAM = [str(Path(sys.executable).with_name("opstore"))]
@@ -55,10 +56,14 @@ FILTERS = [
 
 
 class Machine:
-    """A user's machine, in a folder. Fork servers start its commands and daemons, unless it is `real`."""
+    """A user's machine, in a folder. Fork servers start its commands and daemons, unless it is `real`.
 
-    def __init__(self, folder: Path, *, real: bool = False) -> None:
-        self.folder, self.real = folder, real
+    With `in_process`, commands run in the process of the tests if they can (`tests.support.here`): for tests of what
+    they do, which takes a third of the time.
+    """
+
+    def __init__(self, folder: Path, *, real: bool = False, in_process: bool = False) -> None:
+        self.folder, self.real, self.in_process, self._has_begun_programs = folder, real, in_process, False
         self.user, self.home, self.cwd = folder / "user", folder / "data", folder / "work"
         for each in (self.user, self.cwd):
             each.mkdir(parents=True)
@@ -88,6 +93,7 @@ class Machine:
         given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         if self._is_forked(arguments, environment, given):
             return forked.fork_server(self.environment).start(arguments, env=environment, **given)
+        self._has_begun_programs = True
         return subprocess.Popen(arguments, env=environment, **given)
 
     def _is_forked(self, arguments: list[str], environment: dict[str, str], options: dict[str, Any]) -> bool:
@@ -98,6 +104,8 @@ class Machine:
 
     def raw(self, *words: str | bytes | Path, stdin: bytes | None = None, **options: Any) -> tuple[int, bytes, bytes]:
         """Run the program to its end; return exit code, stdout and stderr unchanged."""
+        if self.in_process and not self.real and here.can_run(words, options if stdin is None else {"stdin": stdin}):
+            return here.raw(self, *words)
         if stdin is not None:
             options["stdin"] = subprocess.PIPE
         with self.begin(*words, **options) as process:
@@ -114,8 +122,12 @@ class Machine:
         return code, self.tidy(out.decode()), self.tidy(err.decode())
 
     def do(self, *words: str | bytes | Path, **options: Any) -> str:
-        """Run a command that has to succeed; return its stdout without the last newline."""
-        code, out, err = self.raw(*words, **options)
+        """Run a command that has to succeed; return its stdout without the last newline.
+
+        It prepares or looks up what a test needs, and runs in this process if it can.
+        """
+        run = partial(here.raw, self) if not self.real and here.can_run(words, options) else self.raw
+        code, out, err = run(*words, **options)
         assert code == 0, (words, code, err)
         return out.decode().rstrip("\n")
 
@@ -240,14 +252,14 @@ class Machine:
 
     def take_down(self) -> None:
         """Stop the daemon in whatever state the test left it; fail if it does not stop."""
-        found = self.daemons()  # looks at every process of the system
+        found = self._left()
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
                 os.kill(pid, signal.SIGTERM)
         try:
             if found or self.is_held():
-                wait_for(lambda: not self.is_held() and not self.daemons(), "the stop of the daemon")
+                wait_for(lambda: not self.is_held() and not self._left(), "the stop of the daemon")
         except BaseException:
             for pid in self.daemons():
                 with suppress(ProcessLookupError):
@@ -255,6 +267,11 @@ class Machine:
             raise
         finally:
             shutil.rmtree(self.home / "blobs", ignore_errors=True)  # some are large
+
+    def _left(self) -> list[int]:
+        """Return the ids of the daemons; look at every process of the system only if one may not be forked."""
+        children = forked.daemons_of(self.home)
+        return children if not self._has_begun_programs and (children or not self.is_held()) else self.daemons()
 
     def daemons(self) -> list[int]:
         """Return the ids of the processes that serve this home."""
@@ -296,8 +313,8 @@ def _window(columns: int) -> bytes:
 
 
 @contextmanager
-def a_machine(folder: Path, *, real: bool = False) -> Iterator[Machine]:
-    made = Machine(folder, real=real)
+def a_machine(folder: Path, *, real: bool = False, in_process: bool = False) -> Iterator[Machine]:
+    made = Machine(folder, real=real, in_process=in_process)
     try:
         yield made
     finally:

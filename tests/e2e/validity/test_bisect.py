@@ -74,7 +74,7 @@ def shell(script: str) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Return a machine with the history of the example, and its first bisection in the file `first.json`."""
-    with a_machine(tmp_path_factory.mktemp("reviews") / "machine") as machine:
+    with a_machine(tmp_path_factory.mktemp("reviews") / "machine", in_process=True) as machine:
         machine.do("start")
         machine.file("evaluate.py", (EXAMPLE / "evaluate.py").read_bytes())
         with machine.client() as client:

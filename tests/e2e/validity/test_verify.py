@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Return a machine with a running daemon, and a folder of its own for temporary files."""
-    with a_machine(tmp_path_factory.mktemp("verify") / "machine") as made:
+    with a_machine(tmp_path_factory.mktemp("verify") / "machine", in_process=True) as made:
         temporary = made.folder / "tmp"
         temporary.mkdir()
         made.environment["TMPDIR"] = str(temporary)

@@ -17,7 +17,7 @@ PICKED = PickedYanked(op="pca", version="2.0.0", reason="leaks the target")
 @pytest.fixture(scope="module")
 def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Return a machine with a valid pipeline scaler -> pca -> forest and its lock, whose pca is yanked."""
-    with a_machine(tmp_path_factory.mktemp("yanked")) as machine:
+    with a_machine(tmp_path_factory.mktemp("yanked"), in_process=True) as machine:
         machine.file("op.bin", "one")
         machine.do("push", "pca", "op.bin")
         machine.do("push", "pca", "op.bin", "--new", "--bump", "major")
