@@ -66,6 +66,7 @@ class OpStoreServer:
             opened = open_together(self.db, self.migrate, saver)
             self.backup = opened.backup
             self.store = Store(self.db, saver, *([clock] if clock else []), owns_blobs=opened.owns_blobs)
+            held.callback(self.store.long_pushes.close)  # after the uploads, whose reads end then
             held.callback(self.store.uploads.close)
             self.store.uploads.sweep(drafts=opened.owns_blobs)
             self.guards = Guards({**(tokens or {}), self.token: "admin"}, self.store.page_sessions, hosts)

@@ -6,13 +6,14 @@ as long as 100 GiB take. A request waits for a while; then it is answered with N
 
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Pushed
 
 PATIENCE = 40.0  # seconds that a request waits: load balancers give up after 60 or more
+CLOSING = 5.0  # seconds
 KEPT = 100  # outcomes that no request has asked for
 
 
@@ -91,6 +92,12 @@ class LongPushes:
                 del self._pushes[key]
         threading.Thread(target=push.run, args=(work,), name="opstore-push", daemon=True).start()
         return push
+
+    def close(self) -> None:
+        """Wait until those that run have ended, at most CLOSING: none should be in a transaction at the end."""
+        with self._lock:
+            running = [push.outcome for push in self._pushes.values()]
+        wait(running, CLOSING)
 
     def _forget(self, upload: Hashable, push: _Push) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,12 @@ from opstore_daemon.store.ingest.passing_hash import PassingHash
 from tests.support.fault_proxy import HttpProxy
 from tests.support.http_client import Http
 from tests.support.object_requests import Requests
-from tests.support.object_store import Bucket
+from tests.support.object_store import Bucket, ObjectStore
 from tests.support.random_bytes import random_bytes
 from tests.support.servers import ADMIN_TOKEN
 from tests.support.waiting import wait_for
 
 DATA = random_bytes(2 * READ_SIZE + 4567)
-KEY = {routes.IDEMPOTENCY_KEY: "a push"}
 
 
 class Daemons:
@@ -44,8 +43,9 @@ class Daemons:
         return self.https[0].upload(DATA, len(DATA))
 
     def finish(self, at: int, upload: str, **values: Any) -> requests.Response:
+        """Request a version of the upload, of an op of its own and with a key of its own."""
         wanted = {"upload": upload, "size": len(DATA), **values}
-        return self.https[at].post("/v1/ops/pca/versions", wanted, headers=KEY)
+        return self.https[at].post(f"/v1/ops/{upload}/versions", wanted, headers={routes.IDEMPOTENCY_KEY: upload})
 
     def until_verified(self, at: int, upload: str, **values: Any) -> requests.Response:
         """Repeat the request as clients do; return its outcome."""
@@ -68,15 +68,23 @@ def is_unfinished(answer: requests.Response) -> bool:
     return answer.status_code == 503 and answer.json()["code"] == "NotVerified"
 
 
-@pytest.fixture
-def daemons(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
-    for name, value in bucket.environ.items():
-        monkeypatch.setenv(name, value)
-    for module in (long_pushes, uploads):
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
-    monkeypatch.setattr(uploads, "LONG", len(DATA) - 1)
+@pytest.fixture(scope="module")
+def daemons(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
+    with object_store.fresh_prefix() as bucket, serving(bucket, tmp_path_factory.mktemp("daemons")) as running:
+        yield running
+
+
+@contextmanager
+def serving(bucket: Bucket, folder: Path) -> Iterator[Daemons]:
     port = int(bucket.endpoint.rpartition(":")[2])
-    with closing(Database(f"sqlite:///{tmp_path}/opstore.db")) as database, ExitStack() as held:
+    with ExitStack() as held:
+        monkeypatch = held.enter_context(pytest.MonkeyPatch.context())
+        for name, value in bucket.environ.items():
+            monkeypatch.setenv(name, value)
+        for module in (long_pushes, uploads):
+            monkeypatch.setattr(module, "PATIENCE", 0.05)
+        monkeypatch.setattr(uploads, "LONG", len(DATA) - 1)
+        database = held.enter_context(closing(Database(f"sqlite:///{folder}/opstore.db")))
         database.acquire(None)
         servers, proxies, https = [], [], []
         for _ in range(2):
@@ -91,6 +99,7 @@ def daemons(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_request_that_is_repeated_finds_the_read_going_on_and_takes_no_second_place(daemons: Daemons) -> None:
     upload = daemons.upload()
+    daemons.sent[1].clear()
     daemons.proxies[1].hang()
     for _ in range(4):
         answer = daemons.finish(1, upload)
@@ -98,12 +107,12 @@ def test_a_request_that_is_repeated_finds_the_read_going_on_and_takes_no_second_
         assert answer.headers["Retry-After"] == "1"
         assert answer.json()["details"] == {"upload": upload, "verified": 0, "size": len(DATA)}
         wait_for(lambda: daemons.verifying(1) == 1, "the read")
-    assert [thread.name for thread in threading.enumerate()].count("opstore-push") == 1
+    assert len(daemons.servers[1].store.long_pushes._pushes) == 1
     assert is_unfinished(daemons.https[1].get(f"/v1/uploads/{upload}")), "nor does a claim wait for all of it"
     daemons.proxies[1].resume()
     assert daemons.until_verified(1, upload).json()["digest"] == digest_of(DATA)
     assert (daemons.verifying(1), daemons.sent[1]["GetObject"]) == (0, 2), "one for the digest, one for the sample"
-    assert daemons.https[0].pull("pca").content == DATA
+    assert daemons.https[0].pull(upload).content == DATA
 
 
 def test_only_one_of_several_requests_at_once_waits(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +134,7 @@ def test_only_one_of_several_requests_at_once_waits(daemons: Daemons, monkeypatc
 
 def test_another_daemon_that_takes_the_upload_over_disturbs_nothing(daemons: Daemons) -> None:
     upload = daemons.upload()
+    daemons.sent[1].clear()
     daemons.proxies[1].hang()
     assert is_unfinished(daemons.finish(1, upload))
     wait_for(lambda: daemons.verifying(1) == 1, "the read")
@@ -142,7 +152,7 @@ def test_of_two_daemons_that_verify_an_upload_one_makes_the_version(daemons: Dae
     assert made.status_code == 201
     daemons.proxies[1].resume()
     assert daemons.until_verified(1, upload).json() == made.json()
-    assert len(daemons.https[0].get("/v1/ops/pca/versions").json()["versions"]) == 1
+    assert len(daemons.https[0].get(f"/v1/ops/{upload}/versions").json()["versions"]) == 1
     wait_for(lambda: daemons.verifying(1) == 0, "the end of the second read")
 
 
@@ -156,7 +166,7 @@ def test_what_nobody_waited_for_is_the_answer_to_the_next_request(daemons: Daemo
     refused = daemons.finish(1, upload, digest=wrong)
     assert (refused.status_code, refused.json()["code"]) == (422, "DigestMismatch")
     assert daemons.finish(1, upload, digest=wrong).json()["code"] == "UploadNotFound"
-    assert pushes == {}
+    assert upload not in str(list(pushes))
 
 
 def test_a_read_ends_when_its_upload_is_discarded(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +191,34 @@ def test_a_read_ends_when_its_upload_is_discarded(daemons: Daemons, monkeypatch:
     assert reads == [0]
     assert daemons.until_verified(1, upload).json()["code"] in ("UploadNotOpen", "UploadNotFound")
     assert daemons.https[0].get(f"/v1/uploads/{upload}").status_code == 404
+
+
+def test_a_daemon_that_stops_ends_its_reads(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(bucket, tmp_path) as daemons:
+        stop_while_it_reads(daemons, monkeypatch)
+
+
+def stop_while_it_reads(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload, step, reads = daemons.upload(), PassingHash._step, []
+
+    def while_it_stops(hashed: PassingHash, buffer: memoryview) -> None:
+        reads.append(hashed.hashed)
+        wait_for(lambda: opened().is_ending, "the stop")
+        step(hashed, buffer)
+
+    def opened() -> OpenUpload:
+        found = daemons.servers[1].store.uploads.opened.find(upload)
+        assert found is not None
+        return found
+
+    monkeypatch.setattr(PassingHash, "_step", while_it_stops)
+    assert is_unfinished(daemons.finish(1, upload))
+    wait_for(lambda: reads == [0], "the first read")
+    (push,) = daemons.servers[1].store.long_pushes._pushes.values()
+    daemons.servers[1].close()
+    assert (push.outcome.done(), reads) == (True, [0])
+    monkeypatch.setattr(PassingHash, "_step", step)
+    assert daemons.until_verified(0, upload).status_code == 201
 
 
 def test_finished_pushes_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +258,8 @@ def test_the_python_client_waits_for_a_long_verification(
     monkeypatch.setattr(PassingHash, "_step", step_later)
     monkeypatch.setattr(OpenUpload, "not_verified", answer)
     monkeypatch.setattr(PassingHash, "feed", lambda hashed, data: hashed.advance(hashed._end + len(data)))
-    (tmp_path / "data").write_bytes(DATA)
+    data = DATA + b"of no blob"
+    (tmp_path / "data").write_bytes(data)
     with OpStoreClient(daemons.https[0].url, token=ADMIN_TOKEN) as client:
-        assert client.push("pca", tmp_path / "data").digest == digest_of(DATA)
+        assert client.push("pca", tmp_path / "data").digest == digest_of(data)
     assert answered.is_set()

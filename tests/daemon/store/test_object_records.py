@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from opstore_daemon.metadata import Database
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.conformance.common import all_at_once
 from opstore_daemon.savers.object_records import Discarded, DraftRecord, DraftTaken, InTrash, NewBlob, Part
@@ -84,6 +85,17 @@ def test_a_draft_has_the_parts_and_the_tail_that_were_recorded(records: Database
     assert found is not None
     assert (found.size, found.parts, found.tail_key, found.tail_size) == (17, (part(1), part(2, 9)), None, 0)
     assert states(records) == {taken.key: "draft", tail: "draft"}
+
+
+def test_parts_are_recorded_together_or_none_of_them(records: DatabaseObjectRecords) -> None:
+    taken = records.take(UPLOAD)
+    with pytest.raises(errors.DatabaseFailed):
+        records.add_parts(UPLOAD, taken.fence, (part(1), part(2), part(2)))
+    assert records.draft(UPLOAD) == taken
+    records.add_parts(UPLOAD, taken.fence, (part(1), part(2, 9)))
+    found = records.draft(UPLOAD)
+    assert found is not None
+    assert (found.size, found.parts) == (17, (part(1), part(2, 9)))
 
 
 def test_only_the_newest_writer_of_a_draft_records_anything(records: DatabaseObjectRecords) -> None:
