@@ -162,14 +162,18 @@ migrate(config.load({"OPSTORE_HOME": home}), to_db, to_saver, lambda line: None)
 KILLS = some("among the rows", "among the blobs", "before the rows are verified", "before the marker goes")
 
 
+def killed(source: StorePlace, target: StorePlace, where: Any, name: str, after: int) -> None:
+    """Move the store in a process that is killed when it calls that function for the last of `after` + 1 times."""
+    module, owner = (where.__module__, where.__name__) if isinstance(where, type) else (where.__name__, "")
+    words = [module, owner, name, str(after), str(source.home), target.db, target.saver]
+    process = subprocess.run([sys.executable, "-P", "-c", KILLED, *words], check=False)
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("step", KILLS)
 def test_a_migration_that_was_killed_is_resumed(source: StorePlace, target: StorePlace, step: str) -> None:
     rows, data = source.rows(), needed(source)
-    where, name, after = STEPS[step]
-    module, owner = (where.__module__, where.__name__) if isinstance(where, type) else (where.__name__, "")
-    words = [module, owner, name, str(after), str(source.home), target.db, target.saver]
-    killed = subprocess.run([sys.executable, "-P", "-c", KILLED, *words], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed(source, target, *STEPS[step])
     with pytest.raises(errors.MigrationUnfinished), target.opened():
         pass
     source.move_to(target)

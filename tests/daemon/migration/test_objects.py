@@ -12,12 +12,26 @@ from opstore_daemon.migration.moving import migrate
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.backup_lines import Moved, Problem
 from opstore_daemon.protocol.digests import digest_of
-from tests.daemon.migration.test_crashes import STEPS, failing
+from opstore_daemon.savers import S3Saver
+from opstore_daemon.savers.object_store.batch import ObjectBatch
+from opstore_daemon.store.object_records import DatabaseObjectRecords
+from tests.daemon.migration.test_crashes import STEPS, failing, killed
 from tests.daemon.migration.test_moving import empty_place, needed
 from tests.support.faults import Crash
 from tests.support.figures import some
 from tests.support.moves import StorePlace, instant
 from tests.support.object_store import Bucket, ObjectStore
+
+# Where a migration to an object store is killed.
+KILLED_AT: dict[str, tuple[Any, str, int]] = {
+    **{step: STEPS[step] for step in ("before the rows", "among the rows", "before the end", "before the marker goes")},
+    "before the bucket is claimed": (S3Saver, "claim", 0),
+    "before objects are recorded": (DatabaseObjectRecords, "begin_all", 0),
+    "before the first object": (ObjectBatch, "put", 0),
+    "among the objects": (ObjectBatch, "put", 4),
+    "before objects are published": (DatabaseObjectRecords, "publish_all", 0),
+    "before the bucket belongs to the store": (S3Saver, "claim", 1),
+}
 
 
 @pytest.fixture
@@ -209,7 +223,22 @@ def test_an_object_store_that_is_not_there_is_named_and_nothing_is_begun(
     assert not (target.home / "opstore.db").exists()
 
 
-@pytest.mark.parametrize("at", some("copying 93 rows", "verifying 7 blobs"))
+@pytest.mark.slow
+@pytest.mark.parametrize("step", KILLED_AT)
+def test_a_migration_to_an_object_store_that_was_killed_is_resumed(
+    source: StorePlace, objects: StorePlace, bucket: Bucket, step: str
+) -> None:
+    rows, data = source.rows(), needed(source)
+    killed(source, objects, *KILLED_AT[step])
+    with pytest.raises(errors.MigrationUnfinished), objects.opened():
+        pass
+    source.move_to(objects)
+    assert (source.rows(), objects.rows(), objects.blobs()) == (rows, rows, data)
+    records = objects.rows(of_saver=True)["object"]
+    assert {key[-32:] for key in bucket.list_keys() if "/" in key} <= {each["key"] for each in records}
+
+
+@pytest.mark.parametrize("at", some("copying 7 blobs", "copying 93 rows", "verifying 7 blobs"))
 def test_a_migration_that_another_one_overtakes_touches_nothing_any_more(
     source: StorePlace, objects: StorePlace, tmp_path: Path, at: str
 ) -> None:
