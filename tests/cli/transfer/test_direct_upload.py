@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.transfer import threads
+from opstore_cli.transfer import direct_upload, threads
 from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_daemon.protocol import errors, limits
 from opstore_daemon.protocol.digests import digest_of
@@ -101,6 +101,12 @@ def test_many_parts_are_sent_in_pages(
     assert daemon.versions == [DATA]
     assert daemon.reported == [(0, 3), (3 * PART, 3), (6 * PART, 2)]
     assert objects.connections == 3, "the next page uses them again"
+    monkeypatch.setattr(limits, "MAX_DIRECT_PARTS", 32)
+    monkeypatch.setattr(direct_upload, "PAGE", 5 * PART)
+    client.push("pca", DATA + b"x")
+    daemon.part_size = 2 * PART
+    client.push("pca", BYTES[: 12 * PART + 5])
+    assert daemon.reported[3:] == [(0, 5), (5 * PART, 3), (0, PARALLEL), (PARALLEL * 2 * PART, 3)]
 
 
 def test_a_lost_connection_costs_at_most_its_own_part(
