@@ -31,7 +31,7 @@ class Process:
 @contextmanager
 def daemon_process(home: Path, *arguments: str, **environ: str) -> Iterator[Process]:
     """Run a daemon of that home for the block; `arguments` are those of `serve`, `environ` more of its variables."""
-    daemon = Daemon.start(home, arguments, **environ)
+    daemon = Daemon.start(home, arguments, (), False, **environ)
     try:
         with Http(daemon.url, daemon.token) as http:
             yield Process(http, daemon.address[1], daemon.process.pid)
