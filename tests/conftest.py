@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,10 @@ from hypothesis import settings
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.savers import MemorySaver
-from tests.support import compiled, examples, forked
+from tests.support import compiled, examples, forked, places
 from tests.support.http_client import Http
+from tests.support.places import Place
 from tests.support.private_server import shared
-from tests.support.servers import ADMIN_TOKEN, open_server
 
 if TYPE_CHECKING:
     from tests.support.object_store import Bucket, ObjectStore
@@ -38,6 +38,11 @@ settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile al
 def pytest_collection_finish() -> None:
     """Have garbage collections skip what was imported and collected: half a million objects that stay to the end."""
     gc.freeze()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have `make test` run a sample of what needs PostgreSQL and an object store."""
+    places.mark_slow(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,20 +77,39 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+@pytest.fixture(scope="session")
+def place_kind(request: pytest.FixtureRequest) -> str:
+    """Where stores are: on this machine, unless a folder of tests has other places (tests.support.places)."""
+    kind: str = getattr(request, "param", places.LOCAL)
+    return kind
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[OpStoreServer]:
+def place(request: pytest.FixtureRequest, place_kind: str) -> Iterator[Place]:
+    """Where the stores of a test are."""
+    with places.opened(place_kind, request) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def lasting_place(request: pytest.FixtureRequest, place_kind: str) -> Iterator[Place]:
+    """Where the stores are that several tests share."""
+    with places.opened(place_kind, request) as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(place: Place, tmp_path: Path) -> Iterator[OpStoreServer]:
     """A server on a folder and a database file, with a token of each scope."""
-    opened = open_server(tmp_path)
-    yield opened
-    opened.close()
+    with closing(place.open(tmp_path)) as opened:
+        yield opened
 
 
 @pytest.fixture
-def memory_server() -> Iterator[OpStoreServer]:
+def memory_server(place: Place) -> Iterator[OpStoreServer]:
     """A server that keeps everything in memory."""
-    opened = OpStoreServer(MemorySaver(), token=ADMIN_TOKEN)
-    yield opened
-    opened.close()
+    with closing(place.open()) as opened:
+        yield opened
 
 
 @pytest.fixture

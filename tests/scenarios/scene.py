@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import func, select
 
@@ -13,7 +14,13 @@ from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import Versions
 from opstore_daemon.savers import BaseSaver
+from tests.support.refusals import OF_SAVER
 
+if TYPE_CHECKING:
+    from opstore_daemon.savers import S3Saver
+
+KEPT = {"counter", "store"}
+RESET = "UPDATE counter SET position = 0"
 LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
 
 
@@ -41,13 +48,14 @@ class Scene:
     def empty(self) -> None:
         """Empty the store, as if it were new."""
         self.server.store.uploads.close()
+        if isinstance(self.database, PostgresDatabase):
+            self._empty_postgres(self.database)
+            return
         with self.database.write() as connection:
             for table in reversed(Base.metadata.sorted_tables):
                 if table.name != "counter":
                     connection.execute(table.delete())
-            connection.exec_driver_sql("UPDATE counter SET position = 0")
-        if isinstance(self.database, PostgresDatabase):  # or it would count as another one
-            self.database._store, self.database._position = None, 0
+            connection.exec_driver_sql(RESET)
         own = self.saver.store_id()
         if own is not None:  # another claim forgets the position, or the database would count as an older copy
             self.saver.claim("0" * 32)
@@ -57,14 +65,26 @@ class Scene:
         for upload in list(self.saver.drafts()):
             self.saver.discard(upload)
 
+    def _empty_postgres(self, database: PostgresDatabase) -> None:
+        """Empty the database in one round trip; it alone knows what the objects in the bucket are."""
+        tables = [table for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT]
+        with database.write() as connection:
+            connection.exec_driver_sql("; ".join([*(str(table.delete()) for table in tables), RESET]))
+        # Or it would count as an older copy of itself: the bucket gets a position a minute after this.
+        database._position = 0
+        identity = cast("S3Saver", self.saver)._identity
+        identity._reached, identity._recorded_at = 0, identity._monotonic()
+
     def rows(self) -> dict[str, int]:
-        """Return the number of rows of each table."""
+        """Return the number of rows of each table, without what a saver records of its objects and of its trash."""
         with self.database.read() as connection:
             counts = {
                 name: connection.execute(select(func.count()).select_from(table)).scalar_one()
                 for name, table in Base.metadata.tables.items()
             }
             counts["position"] = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
+        for name in OF_SAVER:
+            counts.pop(name)
         counts.pop("answer")  # each request of the client has a key, even if it changes nothing
         return counts
 

@@ -1,21 +1,26 @@
 """Run each scenario on each transport: the store in process, clients of an application and of a listening daemon."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from opstore_cli import OpStoreClient
 from opstore_cli.client.mixin import ignore
 from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Resolution
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.testing import serving
 from tests.scenarios import EVERY_SCENARIO, Scenario, Scene
+from tests.support import places
 from tests.support.in_process import InProcessClient
+from tests.support.places import Place
 
 
 class _ReturnsNoResolution:
@@ -37,10 +42,22 @@ class _OverHttp(_ReturnsNoResolution, OpStoreClient): ...
 
 @contextmanager
 def in_memory(_folder: Path) -> Iterator[Scene]:
-    """Open a store in process, in memory."""
+    """Open a store in process, in memory, whose queries return rows in reverse unless they ask for an order.
+
+    PostgreSQL promises none either, but seldom shows it.
+    """
     saver = MemorySaver()
-    with closing(OpStoreServer(saver)) as server:
-        yield Scene(server.store, server, saver)
+    event.listen(Engine, "connect", _reverse)
+    try:
+        with closing(OpStoreServer(saver)) as server:
+            yield Scene(server.store, server, saver)
+    finally:
+        event.remove(Engine, "connect", _reverse)
+
+
+def _reverse(connection: object, _record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
 
 
 @contextmanager
@@ -66,28 +83,31 @@ def over_http(folder: Path) -> Iterator[Scene]:
 
 
 @contextmanager
-def on_postgres(folder: Path, url: str) -> Iterator[Scene]:
-    """Open a store in process, in PostgreSQL and on files."""
-    saver = FileSaver(folder / "blobs")
-    with closing(OpStoreServer(saver, url)) as server:
-        yield Scene(server.store, server, saver)
+def remotely(place: Place) -> Iterator[Scene]:
+    """Open a store in process, in PostgreSQL and an object store."""
+    with closing(place.open()) as server:
+        yield Scene(server.store, server, server.store.saver)
 
 
 @contextmanager
-def on_postgres_over_http(folder: Path, url: str) -> Iterator[Scene]:
-    """Open a client of a listening daemon with a store in PostgreSQL and on files."""
-    saver = FileSaver(folder / "blobs")
+def remotely_over_http(place: Place) -> Iterator[Scene]:
+    """Open a client of a listening daemon with a store in PostgreSQL and an object store."""
     with (
-        serving(folder, saver=saver, db_url=url) as running,
-        _OverHttp(running.url, token=running.token, warn=ignore) as client,
+        closing(place.open()) as server,
+        Listener(server) as listener,
+        _OverHttp(listener.url, token=server.token, warn=ignore) as client,
     ):
         client.warn_not_recorded = ignore
-        yield Scene(client, running.server, saver)
+        yield Scene(client, server, server.store.saver)
 
 
 Transport = Callable[[Path], AbstractContextManager[Scene]]
 TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "process": in_process, "http": over_http}
-ON_POSTGRES = {"postgres": on_postgres, "postgres_http": on_postgres_over_http}
+REMOTE = {"remote": remotely, "remote_http": remotely_over_http}
+
+
+SHARES = {"memory": 2, "process": None, "http": 1, "remote": 10, "remote_http": 10}
+"""Of how many scenarios `make test` runs one."""
 
 
 class Scenes:
@@ -105,11 +125,10 @@ class Scenes:
         return self._opened[transport]
 
     def _enter(self, transport: str) -> AbstractContextManager[Scene]:
-        folder = self._folders.mktemp(transport)
         if transport in TRANSPORTS:
-            return TRANSPORTS[transport](folder)
-        url = self._stack.enter_context(self._request.getfixturevalue("postgres").database())
-        return ON_POSTGRES[transport](folder, url)
+            return TRANSPORTS[transport](self._folders.mktemp(transport))
+        place = self._stack.enter_context(places.opened(places.REMOTE, self._request))
+        return REMOTE[transport](place)
 
 
 @pytest.fixture(scope="module")
@@ -122,21 +141,15 @@ def scenes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def cases() -> Iterator[Any]:
     """Yield each scenario with each transport.
 
-    The slow ones are in `make test-all` only: what a client does in process, it does over HTTP too, and of ten
-    scenarios, `make test` runs five in memory and one in PostgreSQL.
+    The slow ones are in `make test-all` only: what a client does in process, it does over HTTP too. `make test` runs
+    all over HTTP, half in memory, and a tenth in PostgreSQL and an object store.
     """
-    for number, scenario in enumerate(EVERY_SCENARIO):
-        for transport in (*TRANSPORTS, *ON_POSTGRES):
-            of_ten = {
-                "memory": range(0, 10, 2),
-                "process": (),
-                "http": range(10),
-                "postgres": (0,),
-                "postgres_http": (5,),
-            }
-            is_slow = number % 10 not in of_ten[transport]
+    for scenario in EVERY_SCENARIO:
+        for transport, share in SHARES.items():
+            name = f"{scenario.__name__}-{transport}"
+            is_slow = share is None or not places.is_sampled(name, share)
             marks = [pytest.mark.slow] if is_slow else []
-            yield pytest.param(scenario, transport, id=f"{scenario.__name__}-{transport}", marks=marks)
+            yield pytest.param(scenario, transport, id=name, marks=marks)
 
 
 @pytest.mark.parametrize(("scenario", "transport"), list(cases()))

@@ -10,12 +10,13 @@ from opstore_daemon.web.guards import Scope
 ADMIN_TOKEN = "admin-token-4f1d0c7e"
 WRITE_TOKEN = "write-token-8b02aa91"
 READ_TOKEN = "read-token-c6e6d0f3"
+_SCOPES: dict[str, Scope] = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
+TOKENS: dict[str, Any] = {"token": ADMIN_TOKEN, "tokens": _SCOPES}
+"""The options of a server with a token of each scope."""
 TIMEOUT = 30  # seconds, for what takes milliseconds
 
 
 def open_server(folder: Path, **options: Any) -> OpStoreServer:
     """Open a server on the blobs and the database in the folder, which are created if missing."""
     saver = options.pop("saver", None) or FileSaver(folder / "blobs")
-    tokens: dict[str, Scope] = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
-    options = {"token": ADMIN_TOKEN, "tokens": tokens, **options}
-    return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", **options)
+    return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", **{**TOKENS, **options})

@@ -20,7 +20,7 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.samples import sample_of
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.savers.base import BytesLost
+from opstore_daemon.savers.base import BytesLost, is_upload
 from opstore_daemon.store import journal, long_reads
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import upload_rows
@@ -379,6 +379,7 @@ class Uploads(ExpiringUploads):
 
         Raises UploadNotFound if the row is gone already, or has another owner: one upload makes one version.
         """
+        _check_id(upload)
         statement = (
             upload_rows.delete_one(upload=upload)
             if owner is None
@@ -405,6 +406,7 @@ class Uploads(ExpiringUploads):
         self.opened.close()
 
     def _row(self, upload: str, owner: str) -> tuple[int | None, int]:
+        _check_id(upload)
         with self._database.read() as connection:
             row = upload_rows.row(upload=upload, owner=owner).run(connection).one_or_none()
         if row is None:
@@ -418,3 +420,9 @@ def _check_free(opened: OpenUpload, offset: int) -> None:
         raise errors.UploadNotOpen(upload=opened.upload)
     if offset != opened.draft.offset:
         raise errors.OffsetMismatch(upload=opened.upload, offset=opened.draft.offset, given=offset)
+
+
+def _check_id(upload: str) -> None:
+    """Raise UploadNotFound for a text that can't be an id: PostgreSQL refuses to look for some, such as a NUL."""
+    if not is_upload(upload):
+        raise errors.UploadNotFound(upload=upload[:64])

@@ -77,7 +77,7 @@ def read(query: type[Q], arguments: MultiDict[str, str]) -> Q:
 def _value(field: types.Field, values: list[str]) -> object:
     type_ = _type(field)
     if isinstance(type_, types.VarTupleType):
-        return tuple(_parse_typed(_plain(type_.item_type), value) for value in values)
+        return tuple(_parse_typed(_plain(type_.item_type), value, field.encode_name) for value in values)
     if len(values) > 1:
         raise errors.InvalidRequest(reason=f"the query parameter {field.encode_name!r} may not be repeated")
     if isinstance(type_, types.IntType):
@@ -86,12 +86,16 @@ def _value(field: types.Field, values: list[str]) -> object:
         words = ", ".join(map(str, type_.values))
         reason = f"the query parameter {field.encode_name!r} has to be one of {words}, not {values[0][:50]!r}"
         raise errors.InvalidRequest(reason=reason)
-    return _parse_typed(type_, values[0])
+    return _parse_typed(type_, values[0], field.encode_name)
 
 
-def _parse_typed(type_: types.Type, value: str) -> object:
-    """Return the value of a typed parameter (`OpName`, ...), or the text."""
-    return records.parse(type_.cls, value) if isinstance(type_, types.CustomType) else value
+def _parse_typed(type_: types.Type, value: str, name: str) -> object:
+    """Return the value of a typed parameter (`OpName`, ...), or the text, in which no database looks for a NUL."""
+    if isinstance(type_, types.CustomType):
+        return records.parse(type_.cls, value)
+    if "\0" in value:
+        raise errors.InvalidRequest(reason=f"the query parameter {name!r} contains a null character")
+    return value
 
 
 def _type(field: types.Field) -> types.Type:

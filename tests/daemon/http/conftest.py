@@ -8,7 +8,10 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
+from tests.support.places import pytest_generate_tests
 from tests.support.refusals import Watch
+
+__all__ = ["pytest_generate_tests"]
 
 
 @pytest.fixture

@@ -180,6 +180,7 @@ def test_a_registered_version_has_no_bytes(http: Http, watch: Watch) -> None:
         assert details == {"op": "up", "version": "1.0.0"}
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("size", [1, 1000, MIB])
 def test_a_small_damaged_blob_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path, size: int) -> None:
     data = b"x" * size
@@ -199,6 +200,7 @@ def test_a_small_damaged_blob_is_not_sent_at_all(http: Http, watch: Watch, tmp_p
     assert http.pull("up").content == data
 
 
+@pytest.mark.local
 def test_a_large_damaged_blob_is_never_sent_completely(http: Http, listener: Listener, tmp_path: Path) -> None:
     data = large()
     http.push("up", data)
@@ -212,6 +214,7 @@ def test_a_large_damaged_blob_is_never_sent_completely(http: Http, listener: Lis
     assert http.pull("up").content == data
 
 
+@pytest.mark.local
 def test_a_large_blob_of_another_size_or_gone_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path) -> None:
     data = large()
     http.push("up", data)
@@ -226,6 +229,7 @@ def test_a_large_blob_of_another_size_or_gone_is_not_sent_at_all(http: Http, wat
     watch.assert_problem(http.pull("up"), 500, "BlobDamaged")
 
 
+@pytest.mark.local
 def test_a_blob_that_shrinks_while_it_is_sent_is_cut_short(http: Http, listener: Listener, tmp_path: Path) -> None:
     data = b"x" * (40 * MIB)  # more than fits into the buffers of the system
     http.push("up", data)
@@ -258,6 +262,7 @@ def test_slow_clients_hold_no_thread(http: Http, listener: Listener) -> None:
     wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
 
 
+@pytest.mark.local
 def test_a_client_that_disconnects_leaves_no_open_file(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

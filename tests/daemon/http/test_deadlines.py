@@ -83,6 +83,7 @@ def test_a_body_of_json_has_a_deadline_as_a_whole(listener: Listener, after: Cal
         assert slow.is_closed()
 
 
+@pytest.mark.local
 def test_an_append_over_a_slow_line_goes_on_as_long_as_bytes_arrive(
     listener: Listener, after: Callable[[float], None], http: Http, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_refused_push_leaves_neither_a_blob_nor_a_version(http: Http, watch: W
         watch.assert_problem(response, response.status_code, response.json()["code"])
 
 
+@pytest.mark.local
 def test_the_database_has_the_digest_that_sha256sum_prints(http: Http, server: OpStoreServer, tmp_path: Path) -> None:
     http.push("up", DATA)
     with sqlite3.connect(tmp_path / "opstore.db") as connection:

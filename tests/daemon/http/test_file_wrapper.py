@@ -20,6 +20,8 @@ from tests.support.waiting import wait_for
 
 MIB = 1 << 20
 
+pytestmark = pytest.mark.local  # how files are sent
+
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:

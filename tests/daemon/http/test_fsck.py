@@ -51,6 +51,7 @@ def test_other_parameters_are_refused(http: Http, parameters: dict[str, str]) ->
     assert (refused.status_code, refused.json()["code"]) == (400, "InvalidRequest")
 
 
+@pytest.mark.local
 def test_everybody_may_check_and_an_admin_may_repair(http: Http, server: OpStoreServer, tmp_path: Path) -> None:
     http.push("pca", b"bytes")
     path = blob_path(tmp_path / "blobs", digest_of(b"bytes"))

@@ -215,6 +215,7 @@ def test_the_public_paths_return_ok_and_nothing_else(http: Http, watch: Watch, p
         watch.assert_problem(http.with_token(None).get(other), 401, "TokenRequired")
 
 
+@pytest.mark.local
 def test_a_failing_store_is_reported_as_not_ready_without_details(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_an_unknown_path_is_reported_only_with_a_token(http: Http, watch: Watch)
         assert response.headers["Allow"] == allowed
 
 
+@pytest.mark.local
 def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.DEBUG)
     for name in list(logging.root.manager.loggerDict):

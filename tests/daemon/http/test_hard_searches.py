@@ -16,9 +16,9 @@ from opstore_daemon.store.validity.searches import RUNNING, WAITING
 from tests.daemon.http.test_waiting import of_waitress
 from tests.daemon.store.test_search_limits import FEW, LIMIT, fill_complete
 from tests.support.http_client import Http
+from tests.support.places import Place
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
-from tests.support.servers import open_server
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 
@@ -27,9 +27,9 @@ PAGE = routes.path(routes.PIPELINE_PAGE, pipeline="hard")
 
 
 @pytest.fixture(scope="module")
-def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpStoreServer]:
+def hard(lasting_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpStoreServer]:
     """Return a store on files with a pipeline that nobody can resolve."""
-    server = open_server(tmp_path_factory.mktemp("hard"))
+    server = lasting_place.open(tmp_path_factory.mktemp("hard"))
     fill_complete(server.store, "hard", 10, 8)
     yield server
     server.close()

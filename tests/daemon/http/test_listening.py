@@ -68,6 +68,7 @@ def test_waiting_connections_are_closed_and_not_reset_by_a_stop(server: OpStoreS
             connection.close()
 
 
+@pytest.mark.local
 def test_a_stop_lets_a_running_request_finish(server: OpStoreServer, tmp_path: Path) -> None:
     with Listener(server) as listener, Http(listener.url) as http, Raw(listener.port) as idle:
         assert idle.ask("GET", routes.OPS).status == 200

@@ -135,6 +135,7 @@ def test_a_verification_ends_with_its_client(
     assert list(server.store.verify_blobs(sample_of_bytes(DATA), lambda: True)) == [None], "it stops after a piece"
 
 
+@pytest.mark.local
 def test_versions_of_uploads_that_are_not_hashed_yet_keep_nobody_waiting(
     server: OpStoreServer, http: Http, listener: Listener, gate: threading.Event
 ) -> None:
@@ -148,6 +149,7 @@ def test_versions_of_uploads_that_are_not_hashed_yet_keep_nobody_waiting(
     flood.close()
 
 
+@pytest.mark.local
 def test_requests_that_wait_for_one_upload_keep_nobody_waiting(
     server: OpStoreServer, http: Http, listener: Listener, gate: threading.Event
 ) -> None:

@@ -26,8 +26,9 @@ from tests.support.conformance import conformance
 from tests.support.for_each import for_each
 from tests.support.http_client import Http
 from tests.support.markdown import ROOT
+from tests.support.places import Place
 from tests.support.refusals import Watch
-from tests.support.servers import READ_TOKEN, WRITE_TOKEN, open_server
+from tests.support.servers import READ_TOKEN, WRITE_TOKEN
 
 DOCUMENT = conformance().document
 PATHS: dict[str, Any] = DOCUMENT["paths"]
@@ -96,9 +97,9 @@ def filled(http: Http, server: OpStoreServer) -> Http:
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
+def standing(lasting_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
     """Return a client of such a daemon for requests to which it does not matter what others have changed."""
-    server = open_server(tmp_path_factory.mktemp("standing"))
+    server = lasting_place.open(tmp_path_factory.mktemp("standing"))
     with closing(server), Listener(server) as listener, Http(listener.url) as client:
         server.on_stop = lambda: None
         yield fill(client)

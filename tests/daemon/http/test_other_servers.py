@@ -170,6 +170,7 @@ def test_requests_are_refused_as_by_our_own_server(http: Http, port: int) -> Non
     assert http.get(routes.OPS).json()["ops"] == []
 
 
+@pytest.mark.local
 def test_a_damaged_blob_is_never_sent_completely(http: Http, port: int, tmp_path: Path) -> None:
     data = large()
     http.push("up", data)

@@ -102,6 +102,7 @@ def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
     assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
 
 
+@pytest.mark.local
 def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, tmp_path: Path) -> None:
     data = random_bytes(3_000_000)
     http.push("up", data)
@@ -135,6 +136,7 @@ def test_the_response_begins_before_the_blobs_are_verified(
         assert b"200 OK" in connection.socket.recv(100)
 
 
+@pytest.mark.local
 def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, tmp_path: Path) -> None:
     data = random_bytes(3_000_000)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:

@@ -28,6 +28,8 @@ def test_a_query_is_parsed_into_its_record() -> None:
     ("kind", "given", "reason"),
     [
         (Query, [("a", "1")], "unknown query parameter 'a'"),
+        (Several, [("needed", "a\0")], "the query parameter 'needed' contains a null character"),
+        (Several, [("needed", "a"), ("names", "\0")], "the query parameter 'names' contains a null character"),
         (Several, [("names", "a")], "the query parameter 'needed' is missing"),
         (Several, [("needed", "a"), ("needed", "a")], "the query parameter 'needed' may not be repeated"),
         (Page, [("limit", "0")], "limit has to be an integer from 1 to 1000, not '0'"),

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -11,8 +10,9 @@ from hypothesis import strategies as st
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from tests.support.examples import examples
+from tests.support.places import Place
 from tests.support.raw_http import Raw, head
-from tests.support.servers import ADMIN_TOKEN, open_server
+from tests.support.servers import ADMIN_TOKEN
 
 METHODS = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "HEAD", "PUT", "OPTIONS", "get", "G\0T", ""])
 WORDS = "/ v1 ops versions latest bytes uploads links verdict pipelines up p ? & = limit= cursor= op= use= %00 %ff %2f"
@@ -39,8 +39,8 @@ EXAMPLES = examples(500, HealthCheck.function_scoped_fixture)
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    server = open_server(Path(tmp_path_factory.mktemp("noise")))
+def port(lasting_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    server = lasting_place.open(tmp_path_factory.mktemp("noise"))
     try:
         with Listener(server) as listener:
             yield listener.port

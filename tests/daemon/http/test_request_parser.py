@@ -112,6 +112,7 @@ def test_unauthenticated_bodies_use_neither_memory_nor_files(tmp_path: Path) -> 
         assert daemon.http.get("/v1/ops").json()["ops"] == []
 
 
+@pytest.mark.local
 def test_the_bytes_of_an_append_are_stored_before_the_request_is_complete(
     http: Http, listener: Listener, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def _fail(monkeypatch: pytest.MonkeyPatch, error: int, times: int) -> None:
     monkeypatch.setattr(Pipe, "empty", failing_empty)
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("error", [errno.EIO, errno.EROFS])
 def test_a_disk_that_fails_refuses_the_append_and_the_upload_can_resume(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int
@@ -167,6 +169,7 @@ def test_a_disk_that_fails_refuses_the_append_and_the_upload_can_resume(
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_full_disk_refuses_the_append_and_frees_the_upload_before_it_responds(
@@ -193,6 +196,7 @@ def test_a_chunk_after_one_that_was_not_stored_is_not_kept(
     assert offset_of(http, upload) == 4
 
 
+@pytest.mark.local
 def test_a_disk_that_is_full_at_the_end_keeps_nothing(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.http.test_uploads import DATA, begin, offset_of, pushed, staged
 from tests.support.http_client import Http
+from tests.support.places import Place
 from tests.support.raw_http import Raw
-from tests.support.servers import open_server
 from tests.support.waiting import wait_for
 
 
@@ -29,9 +31,9 @@ class Clock:
 
 
 @contextmanager
-def daemon(folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Listener]]:
+def daemon(place: Place, folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Listener]]:
     """Run a daemon on the folder for the duration of the context."""
-    server = open_server(folder, clock=clock)
+    server = place.open(folder, clock=clock)
     try:
         with Listener(server) as listener, Http(listener.url) as http:
             yield http, listener
@@ -39,14 +41,15 @@ def daemon(folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Lis
         server.close()
 
 
-def test_an_upload_resumes_after_a_restart(tmp_path: Path) -> None:
-    with daemon(tmp_path) as (http, listener):
+@pytest.mark.local
+def test_an_upload_resumes_after_a_restart(place: Place, tmp_path: Path) -> None:
+    with daemon(place, tmp_path) as (http, listener):
         whole, broken = http.upload(DATA[:7], size=10), http.upload()
         with Raw(listener.port) as connection:
             begin(connection, broken, 0, 10)
             connection.send(DATA[:4])
             wait_for(lambda: staged(tmp_path, broken) == 4, "the arrival")
-    with daemon(tmp_path) as (http, _):
+    with daemon(place, tmp_path) as (http, _):
         # Nobody asked for the offset yet, so it is not sure that the bytes are still those that were sent.
         assert http.append(whole, DATA[7:], 7).json()["code"] == "UploadNotOpen"
         assert offset_of(http, whole) == 7
@@ -57,36 +60,39 @@ def test_an_upload_resumes_after_a_restart(tmp_path: Path) -> None:
         assert pushed(http, broken) == digest_of(DATA[:4] + b"others")
 
 
-def test_a_version_is_made_after_a_restart_of_an_upload_that_was_complete(tmp_path: Path) -> None:
-    with daemon(tmp_path) as (http, _):
+def test_a_version_is_made_after_a_restart_of_an_upload_that_was_complete(place: Place, tmp_path: Path) -> None:
+    with daemon(place, tmp_path) as (http, _):
         upload = http.upload(DATA, size=10)
-    with daemon(tmp_path) as (http, _):
+    with daemon(place, tmp_path) as (http, _):
         assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_bytes_that_a_crash_cut_off_are_sent_again(tmp_path: Path) -> None:
-    with daemon(tmp_path) as (http, _):
+@pytest.mark.local
+def test_bytes_that_a_crash_cut_off_are_sent_again(place: Place, tmp_path: Path) -> None:
+    with daemon(place, tmp_path) as (http, _):
         upload = http.upload(DATA, size=10)
     os.truncate(tmp_path / "blobs" / "staging" / upload, 3)
-    with daemon(tmp_path) as (http, _):
+    with daemon(place, tmp_path) as (http, _):
         assert offset_of(http, upload) == 3
         assert http.append(upload, DATA[3:], 3).status_code == 200
         assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_bytes_that_a_crash_changed_are_detected(tmp_path: Path) -> None:
-    with daemon(tmp_path) as (http, _):
+@pytest.mark.local
+def test_bytes_that_a_crash_changed_are_detected(place: Place, tmp_path: Path) -> None:
+    with daemon(place, tmp_path) as (http, _):
         upload = http.upload(DATA, size=10)
     (tmp_path / "blobs" / "staging" / upload).write_bytes(b"0123456xxx")
-    with daemon(tmp_path) as (http, _):
+    with daemon(place, tmp_path) as (http, _):
         response = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(DATA)})
         assert (response.status_code, response.json()["code"]) == (422, "DigestMismatch")
         assert http.get("/v1/ops").json()["ops"] == []
 
 
-def test_an_upload_expires_after_a_week_without_requests(tmp_path: Path) -> None:
+@pytest.mark.local
+def test_an_upload_expires_after_a_week_without_requests(place: Place, tmp_path: Path) -> None:
     clock = Clock()
-    with daemon(tmp_path, clock) as (http, _):
+    with daemon(place, tmp_path, clock) as (http, _):
         forgotten, asked_for = http.upload(DATA), http.upload(DATA)
         clock.forward(days=6)
         assert offset_of(http, asked_for) == 10
@@ -97,14 +103,15 @@ def test_an_upload_expires_after_a_week_without_requests(tmp_path: Path) -> None
         assert http.get(f"/v1/uploads/{forgotten}").status_code == 404
         assert offset_of(http, asked_for) == 10
         clock.forward(days=8)
-    with daemon(tmp_path, clock) as (http, _):  # a start makes room too
+    with daemon(place, tmp_path, clock) as (http, _):  # a start makes room too
         assert list(staging.iterdir()) == []
 
 
-def test_a_draft_without_an_upload_is_deleted_at_the_start(tmp_path: Path) -> None:
-    with daemon(tmp_path) as (http, _):
+@pytest.mark.local
+def test_a_draft_without_an_upload_is_deleted_at_the_start(place: Place, tmp_path: Path) -> None:
+    with daemon(place, tmp_path) as (http, _):
         known = http.upload(DATA)
     staging = tmp_path / "blobs" / "staging"
     (staging / ("b" * 32)).write_bytes(b"left behind")
-    with daemon(tmp_path):
+    with daemon(place, tmp_path):
         assert [path.name for path in staging.iterdir()] == [known]

@@ -139,6 +139,7 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
     assert http.append(upload, DATA[5:], 5).status_code == 200
 
 
+@pytest.mark.local
 def test_listing_the_uploads_of_a_token_does_not_claim_them(http: Http, listener: Listener, tmp_path: Path) -> None:
     other = http.with_token(WRITE_TOKEN)
     assert other.get("/v1/uploads").json() == {"uploads": [], "next_cursor": None}
@@ -287,6 +288,7 @@ def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_can_resume(
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_a_client_that_disconnects_can_resume_at_the_offset(http: Http, listener: Listener, tmp_path: Path) -> None:
     for length, sent in ((10, DATA[:4]), (None, b"4\r\n" + DATA[:4] + b"\r\n6\r\n")):
         upload = http.upload()
@@ -299,6 +301,7 @@ def test_a_client_that_disconnects_can_resume_at_the_offset(http: Http, listener
         assert http.post("/v1/ops/up/versions", {"upload": upload}).json()["digest"] == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_a_client_that_knows_the_offset_resumes_without_a_request(
     http: Http, listener: Listener, tmp_path: Path
 ) -> None:
@@ -311,6 +314,7 @@ def test_a_client_that_knows_the_offset_resumes_without_a_request(
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_a_client_that_requests_the_offset_claims_the_upload(http: Http, listener: Listener, tmp_path: Path) -> None:
     upload = http.upload(size=10)
     with Raw(listener.port) as first:
@@ -327,6 +331,7 @@ def test_a_client_that_requests_the_offset_claims_the_upload(http: Http, listene
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_a_second_append_at_the_same_time_is_refused(
     http: Http, listener: Listener, tmp_path: Path, watch: Watch
 ) -> None:
@@ -344,6 +349,7 @@ def test_a_second_append_at_the_same_time_is_refused(
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_no_version_is_made_of_an_upload_that_is_still_appended_to(
     http: Http, listener: Listener, tmp_path: Path
 ) -> None:
@@ -365,6 +371,7 @@ def test_an_upload_is_discarded(http: Http, watch: Watch) -> None:
     watch.assert_problem(http.delete(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
+@pytest.mark.local
 def test_a_discarded_upload_accepts_no_more_bytes(http: Http, listener: Listener, tmp_path: Path, watch: Watch) -> None:
     upload = http.upload()
     with Raw(listener.port) as first:
@@ -376,6 +383,7 @@ def test_a_discarded_upload_accepts_no_more_bytes(http: Http, listener: Listener
         watch.assert_problem(first.answer(), 409, "UploadNotOpen")
 
 
+@pytest.mark.local
 def test_an_upload_that_was_closed_for_others_is_reopened(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -393,6 +401,7 @@ def test_an_upload_that_was_closed_for_others_is_reopened(
     assert pushed(http, made[0]) == digest_of(DATA)
 
 
+@pytest.mark.local
 def test_an_upload_is_discarded_only_after_a_running_publication(
     http: Http, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -414,6 +423,7 @@ def test_an_upload_is_discarded_only_after_a_running_publication(
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
+@pytest.mark.local
 def test_an_upload_without_enough_space_is_refused_before_its_first_byte(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

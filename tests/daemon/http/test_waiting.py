@@ -13,13 +13,12 @@ from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.http_server.shares import Shares
 from opstore_daemon.protocol import routes
-from opstore_daemon.savers import FileSaver
 from tests.daemon.http.test_uploads import begin
 from tests.support.http_client import Http
 from tests.support.in_process import InProcessClient
+from tests.support.places import Place
 from tests.support.raw_http import Raw
 from tests.support.refusals import Watch
-from tests.support.servers import open_server
 from tests.support.statements import counted
 
 EDGE = f"{routes.VERDICT}?upstream=pca&downstream=forest"
@@ -57,10 +56,10 @@ def test_a_client_that_has_the_verdict_gets_304(asked: Http, question: str) -> N
     assert asked.get(question, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_every_daemon_of_a_database_gives_the_same_etag(tmp_path: Path) -> None:
+def test_every_daemon_of_a_database_gives_the_same_etag(place: Place, tmp_path: Path) -> None:
     etags = []
     for _ in range(2):
-        with closing(open_server(tmp_path)) as server:
+        with closing(place.open(tmp_path)) as server:
             client = InProcessClient(server)
             client.push("pca", b"one")
             client.push("forest", b"one")
@@ -69,12 +68,12 @@ def test_every_daemon_of_a_database_gives_the_same_etag(tmp_path: Path) -> None:
     assert etags[0] == etags[1]
 
 
-def test_an_etag_of_before_a_restore_is_not_believed(tmp_path: Path) -> None:
+def test_an_etag_of_before_a_restore_is_not_believed(place: Place, tmp_path: Path) -> None:
     """A store that was restored gives the positions after the backup to other entries."""
     etags = []
     for state in ("valid", "invalid"):
         folder = tmp_path / state  # two copies of a store that have different entries at the same position
-        with closing(OpStoreServer(FileSaver(folder / "blobs"), f"sqlite:///{folder / 'opstore.db'}")) as server:
+        with closing(place.open(folder)) as server:
             client = InProcessClient(server)
             client.push("pca", b"one")
             client.push("forest", b"one")

@@ -10,6 +10,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from tests.daemon.page import browser, stores
+from tests.support.places import Place
 from tests.support.site import Site
 
 if TYPE_CHECKING:  # each worker of the tests reads this file, and one needs a browser
@@ -35,33 +36,33 @@ def _few_and_hostile(server: OpStoreServer) -> None:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(place: Place) -> Iterator[Site]:
     """Return the site of an empty store."""
     with ExitStack() as stack:
-        yield _serve(stack, stores.server())
+        yield _serve(stack, stores.server(place))
 
 
 @pytest.fixture(scope="session")
-def few() -> Iterator[Site]:
+def few(lasting_place: Place) -> Iterator[Site]:
     """Return the site of a store with a few weeks of history and hostile text, with a session. No test changes it."""
     with ExitStack() as stack:
-        found = _serve(stack, stores.server(), _few_and_hostile)
+        found = _serve(stack, stores.server(lasting_place), _few_and_hostile)
         found.sign_in()
         yield found
 
 
 @pytest.fixture(scope="session")
-def many_ops() -> Iterator[Site]:
+def many_ops(lasting_place: Place) -> Iterator[Site]:
     """Return the site of a store of 500 ops and a pipeline of all of them."""
     with ExitStack() as stack:
-        yield _serve(stack, stores.server(), lambda server: stores.many_ops(server.store, 500))
+        yield _serve(stack, stores.server(lasting_place), lambda server: stores.many_ops(server.store, 500))
 
 
 @pytest.fixture(scope="session")
-def many_versions() -> Iterator[Site]:
+def many_versions(lasting_place: Place) -> Iterator[Site]:
     """Return the site of a store with 100,000 versions of an op."""
     with ExitStack() as stack:
-        yield _serve(stack, stores.server(), lambda server: stores.many_versions(server, 100_000))
+        yield _serve(stack, stores.server(lasting_place), lambda server: stores.many_versions(server, 100_000))
 
 
 @pytest.fixture(scope="session")

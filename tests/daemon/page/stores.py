@@ -10,6 +10,7 @@ from opstore_daemon.protocol.records import Level, NewBisection
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
 from tests.support.new_run import new_run
+from tests.support.places import Place
 
 HOSTILE = "<b>bold</b><script>document.title='run'</script>&amp;{{ 7*7 }}\u202egnp.exe\u2066"
 SHOWN = HOSTILE.replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")  # on the page
@@ -161,6 +162,6 @@ class Clock:
         return self._now
 
 
-def server(**options: object) -> OpStoreServer:
-    """Return a server in memory, with that clock."""
-    return OpStoreServer(MemorySaver(), clock=Clock(), **options)  # type: ignore[arg-type]
+def server(place: Place, **options: Any) -> OpStoreServer:
+    """Return a server with a store of its own, with that clock, which an object store would read too."""
+    return place.open(saver=MemorySaver(), clock=Clock(), **options)

@@ -12,15 +12,16 @@ from opstore_daemon.store.reports import op_list
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.web.page import ops
 from tests.daemon.page.stores import server
+from tests.support.places import Place
 from tests.support.site import Site
 
 OP = re.compile(r'<tr><th scope="row"><a href="/ui/ops/([\w.]+)')
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(place: Place) -> Iterator[Site]:
     """Return a signed-in site with four ops, one of them without a version."""
-    made = server()
+    made = server(place)
     store = made.store
     store.push("scaler", b"x" * 300)
     store.push("pca", b"x" * 100)

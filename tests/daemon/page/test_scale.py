@@ -11,6 +11,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.store.reports import overview, version_list
 from tests.daemon.page import stores
 from tests.daemon.store.test_scale import steps
+from tests.support.places import LocalPlace
 
 SMALL, LARGE = 400, 8000  # versions of each op
 HOST = {"Host": "127.0.0.1:80"}
@@ -46,14 +47,14 @@ def cost(server: OpStoreServer, path: str, versions: int) -> tuple[int, int]:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[OpStoreServer]:
-    with closing(stores.server()) as server:
+    with closing(stores.server(LocalPlace())) as server:
         stores.many_versions(server, SMALL)
         yield server
 
 
 @pytest.fixture(scope="module")
 def large() -> Iterator[OpStoreServer]:
-    with closing(stores.server()) as server:
+    with closing(stores.server(LocalPlace())) as server:
         stores.many_versions(server, LARGE)
         yield server
 

@@ -21,7 +21,8 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.store.page_sessions import CODE_SECONDS, MAX_SESSIONS, SESSION_SECONDS, PageSessions
 from opstore_daemon.web.page import PAGES
 from tests.daemon.page import stores
-from tests.support.servers import ADMIN_TOKEN, open_server
+from tests.support.places import Place
+from tests.support.servers import ADMIN_TOKEN
 from tests.support.site import TIMEOUT, Site
 
 PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
@@ -78,8 +79,8 @@ def test_the_cookie_is_for_this_daemon_and_hidden_from_scripts(site: Site) -> No
     assert site.server.token not in told
 
 
-def test_the_cookie_is_secure_except_on_loopback() -> None:
-    server = stores.server(hosts=["models.example.com"])
+def test_the_cookie_is_secure_except_on_loopback(place: Place) -> None:
+    server = stores.server(place, hosts=["models.example.com"])
     with closing(server):
         browser = server.flask.test_client()
         head = {"Host": "models.example.com", "Authorization": f"Bearer {server.token}"}
@@ -121,8 +122,8 @@ def test_a_token_can_end_all_its_sessions_and_codes(site: Site) -> None:
     assert site.get(code).status_code == 401
 
 
-def test_a_token_cannot_end_the_sessions_of_another_token() -> None:
-    server = stores.server(tokens={"reader": "read"})
+def test_a_token_cannot_end_the_sessions_of_another_token(place: Place) -> None:
+    server = stores.server(place, tokens={"reader": "read"})
     with closing(server), Listener(server) as listener:
         site = Site(server, listener)
         site.sign_in()
@@ -132,36 +133,36 @@ def test_a_token_cannot_end_the_sessions_of_another_token() -> None:
         site.browser.close()
 
 
-def test_every_daemon_of_a_store_accepts_a_session_and_any_of_them_ends_it(tmp_path: Path) -> None:
+def test_every_daemon_of_a_store_accepts_a_session_and_any_of_them_ends_it(place: Place, tmp_path: Path) -> None:
     """One after the other, as a database in a file has one daemon at a time."""
     cookies: dict[str, str] = {}
 
     def looked(token: str = ADMIN_TOKEN) -> int:
-        with closing(open_server(tmp_path, token=token)) as server:
+        with closing(place.open(tmp_path, token=token)) as server:
             browser = server.flask.test_client()
             name, secret = next(iter(cookies.items()))
             browser.set_cookie(name, secret, domain="127.0.0.1")
             return browser.get("/", headers={"Host": "127.0.0.1:80"}).status_code
 
-    with closing(open_server(tmp_path)) as server:
+    with closing(place.open(tmp_path)) as server:
         browser = server.flask.test_client()
         head = {"Host": "127.0.0.1:80", "Authorization": f"Bearer {ADMIN_TOKEN}"}
         path = browser.post(routes.SESSIONS, headers=head).json["path"]  # type: ignore[index]
-    with closing(open_server(tmp_path)) as server:
+    with closing(place.open(tmp_path)) as server:
         browser = server.flask.test_client()
         response = browser.get(path, headers={"Host": "127.0.0.1:80"})
         name, _, rest = response.headers["Set-Cookie"].partition("=")
         cookies[name] = rest.partition(";")[0]
     assert (name, looked()) == ("opstore-session-80", 200)
     assert looked("another-token-of-more-than-16-digits") == 401, "a new token ends the sessions of the old one"
-    with closing(open_server(tmp_path)) as server:
+    with closing(place.open(tmp_path)) as server:
         assert server.flask.test_client().delete(routes.SESSIONS, headers=head).status_code == 204
     assert looked() == 401
 
 
-def test_a_session_is_named_by_the_port_that_the_browser_sees(site: Site) -> None:
+def test_a_session_is_named_by_the_port_that_the_browser_sees(place: Place) -> None:
     """Behind a load balancer that is another one than the daemon's, and the same for all daemons."""
-    server = stores.server(hosts=["127.0.0.1:9000", "models.example.com"])
+    server = stores.server(place, hosts=["127.0.0.1:9000", "models.example.com"])
     with closing(server):
         browser = server.flask.test_client()
         for host, port in (("127.0.0.1:9000", "9000"), ("models.example.com", "80")):
@@ -277,8 +278,8 @@ def clock() -> At:
 
 
 @pytest.fixture
-def sessions(clock: At) -> Iterator[PageSessions]:
-    with closing(stores.server()) as server:
+def sessions(place: Place, clock: At) -> Iterator[PageSessions]:
+    with closing(stores.server(place)) as server:
         yield PageSessions(server.db, clock)
 
 

@@ -58,6 +58,7 @@ def test_a_page_has_at_most_so_many_bisections(store: Store, monkeypatch: pytest
     assert store.bisections(limit=3) == recorded[:3]
 
 
+@pytest.mark.local
 def test_bisections_of_a_pipeline_are_found_by_an_index(memory: OpStoreServer, store: Store) -> None:
     recorded = store.record_bisection("churn", NEW)
     with counted(memory) as statements:

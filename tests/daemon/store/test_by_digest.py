@@ -72,6 +72,7 @@ def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None
         by_digest(files)
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("damage", ["gone", "shorter"])
 def test_a_damaged_blob_does_not_count_and_a_push_repairs_it(files: OpStoreServer, damage: str) -> None:
     files.store.push("lda", b"bytes")

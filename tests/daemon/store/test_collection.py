@@ -103,6 +103,7 @@ def test_a_purge_empties_the_trash_now(server: OpStoreServer) -> None:
     assert (trashed(server), list(server.store.saver)) == (set(), [])
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("purge", [False, True])
 def test_a_dry_run_changes_nothing_and_says_what_the_collection_then_does(
     server: OpStoreServer, tmp_path: Path, purge: bool
@@ -149,6 +150,7 @@ def test_what_a_version_needs_is_not_purged_even_if_it_is_in_the_trash(server: O
     assert server.store.pull("pca") == b"bytes"
 
 
+@pytest.mark.local
 def test_intact_bytes_in_the_trash_are_not_purged_while_the_blob_is_damaged(tmp_path: Path) -> None:
     with store_on_files(tmp_path) as server:
         server.store.push("pca", b"bytes")
@@ -260,6 +262,7 @@ def test_expired_results_of_requests_are_deleted(server: OpStoreServer, clock: M
     assert results() == 0
 
 
+@pytest.mark.local
 def test_the_quarantine_is_purged_after_a_month(server: OpStoreServer, clock: MovedClock, tmp_path: Path) -> None:
     server.store.push("pca", b"bytes")
     digest, saver = digest_of(b"bytes"), server.store.saver
@@ -310,6 +313,7 @@ def test_blobs_that_were_there_before_the_database_are_not_collected(tmp_path: P
     assert digest in saver
 
 
+@pytest.mark.local
 def test_a_folder_with_another_store_id_is_not_collected(server: OpStoreServer, tmp_path: Path) -> None:
     digest = orphan(server)
     (tmp_path / "blobs" / "store-id").write_text("f" * 32 + "\n")
@@ -318,6 +322,7 @@ def test_a_folder_with_another_store_id_is_not_collected(server: OpStoreServer, 
     assert digest in server.store.saver
 
 
+@pytest.mark.local
 def test_a_folder_that_was_replaced_is_not_collected(server: OpStoreServer, tmp_path: Path) -> None:
     orphan(server)
     blobs = tmp_path / "blobs"

@@ -114,6 +114,7 @@ def test_a_blob_that_gets_a_version_after_the_collector_has_looked_stays(
     assert server.store.pull("pca") == b"bytes"
 
 
+@pytest.mark.local
 def test_a_blob_that_is_published_again_after_the_collector_has_looked_stays_for_its_grace_time(
     server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,14 +14,17 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
-from opstore_daemon.savers import FileSaver, MemorySaver
+from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
 from tests.support.collisions import with_collision
 from tests.support.faults import commit_fails, fails
 from tests.support.new_version import new_version
+from tests.support.places import Place
 
 LOCAL = "local"
+
+pytestmark = pytest.mark.local  # faults of the disk, of files and of SQLite
 
 
 def uploaded(server: OpStoreServer, data: bytes) -> str:
@@ -109,9 +112,9 @@ def test_every_writing_verb_is_idempotent_by_key(files: OpStoreServer) -> None:
     assert store.op("pca").compat == "exact"
 
 
-def test_a_result_is_kept_for_a_day() -> None:
+def test_a_result_is_kept_for_a_day(place: Place) -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    server = OpStoreServer(MemorySaver(), clock=lambda: now)
+    server = place.open(clock=lambda: now)
     once = IdempotentRequest(LOCAL, "key", "r")
     assert server.store.idempotent(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     now += timedelta(hours=23)
@@ -396,6 +399,7 @@ def left_behind(server: OpStoreServer) -> tuple[list[str], int]:
 # --- bytes on their way out ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("damage", ["changed", "shortened", "lengthened", "gone"])
 def test_damaged_bytes_are_never_returned(files: OpStoreServer, damage: str) -> None:
     pushed = files.store.push("pca", b"bytes " * 500_000)
@@ -430,9 +434,9 @@ def test_drafts_that_a_crash_left_are_deleted_at_the_next_start(make_server: Mak
     assert list(make_server(FileSaver).store.saver.drafts()) == [known]
 
 
-def test_an_upload_expires_after_a_week_without_requests() -> None:
+def test_an_upload_expires_after_a_week_without_requests(place: Place) -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    server = OpStoreServer(MemorySaver(), clock=lambda: now)
+    server = place.open(clock=lambda: now)
     old = uploaded(server, b"old")
     now += timedelta(days=4)
     young = uploaded(server, b"young")

@@ -13,9 +13,9 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Validation
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.store import Store
 from tests.support.examples import scaled
+from tests.support.places import Place
 
 OPERATIONS = int(os.environ.get("OPSTORE_TEST_OPERATIONS", max(scaled(100), 30)))
 SEED = int(os.environ.get("OPSTORE_TEST_SEED", "7"))
@@ -109,10 +109,10 @@ def test_as_of_a_position_returns_what_was_returned_then(files: OpStoreServer) -
             assert now[question] == answer, f"{question} as of {position}"
 
 
-def test_as_of_a_time_means_the_last_entry_at_or_before_it() -> None:
+def test_as_of_a_time_means_the_last_entry_at_or_before_it(place: Place) -> None:
     noon, moment = datetime(2026, 3, 1, 12, tzinfo=UTC), timedelta(microseconds=1)
     now = noon
-    with closing(OpStoreServer(MemorySaver(), clock=lambda: now)) as server:
+    with closing(place.open(clock=lambda: now)) as server:
         store = server.store
         store.push("pca", b"one")
         store.push("pca", b"two")

@@ -7,10 +7,9 @@ from random import Random
 
 import pytest
 
-from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
+from tests.support.places import Place
 
 OPS = ("up", "down")
 STEPS = 40
@@ -70,9 +69,9 @@ def check(store: Store, as_of: str | None) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_cell_has_the_verdict_of_its_pair(seed: int) -> None:
+def test_a_cell_has_the_verdict_of_its_pair(place: Place, seed: int) -> None:
     chance = Random(seed)
-    with closing(OpStoreServer(MemorySaver())) as server:
+    with closing(place.open()) as server:
         store = server.store
         for op in OPS:
             store.push(op, b"first")
@@ -90,15 +89,15 @@ def test_a_cell_has_the_verdict_of_its_pair(seed: int) -> None:
             check(store, str(position))
 
 
-def test_an_op_is_not_its_own_upstream() -> None:
-    with closing(OpStoreServer(MemorySaver())) as server:
+def test_an_op_is_not_its_own_upstream(place: Place) -> None:
+    with closing(place.open()) as server:
         server.store.push("up", b"bytes")
         with pytest.raises(errors.InvalidRequest):
             server.store.matrix("up", "up", None, None)
 
 
-def test_without_downstream_versions_the_matrix_has_one_column() -> None:
-    with closing(OpStoreServer(MemorySaver())) as server:
+def test_without_downstream_versions_the_matrix_has_one_column(place: Place) -> None:
+    with closing(place.open()) as server:
         store = server.store
         store.push("up", b"bytes")
         store.register_pipeline("churn", ["up", "down"])
@@ -120,8 +119,8 @@ def fill(store: Store, count: int) -> None:
     "removed",
     [range(1, 41), range(100, 121), range(40, 110), [*range(1, 30), *range(31, 61), *range(62, 120)], range(2, 120, 2)],
 )
-def test_every_version_beside_removed_ones_can_be_reached(removed: Sequence[int]) -> None:
-    with closing(OpStoreServer(MemorySaver())) as server:
+def test_every_version_beside_removed_ones_can_be_reached(place: Place, removed: Sequence[int]) -> None:
+    with closing(place.open()) as server:
         store = server.store
         fill(store, 120)
         store.remove([f"up@{number}.0.0" for number in removed if number <= 120])

@@ -11,12 +11,12 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import idempotency, quota
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.ingest import expiry, uploads
 from opstore_daemon.store.quota import Quota
 from tests.daemon.http.test_upload_lifetime import Clock
+from tests.support.places import Place
 
 FEW = 5
 NOTHING: Any = object()
@@ -28,12 +28,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def server(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStoreServer]:
+def server(place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStoreServer]:
     """A server that allows few rows, and counts them whenever it matters."""
     monkeypatch.setattr(uploads, "MAX_UPLOADS", FEW)
     monkeypatch.setattr(idempotency, "MAX_RESULTS", FEW)
     monkeypatch.setattr(quota, "RECOUNT", 0.0)
-    with closing(OpStoreServer(MemorySaver(), clock=clock)) as made:
+    with closing(place.open(clock=clock)) as made:
         yield made
 
 

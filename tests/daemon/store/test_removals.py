@@ -60,6 +60,7 @@ def test_a_refused_push_leaves_a_blob_of_a_removed_version_to_the_collector(memo
     assert (digest_of(b"one") in saver, digest_of(b"two") in saver) == (True, False)
 
 
+@pytest.mark.local
 def test_blobs_of_removed_versions_are_not_offered_by_their_sample(memory: OpStoreServer) -> None:
     store, sample = memory.store, Sample(f"xxh128:{7:032x}")
     store.push("pca", b"one")
@@ -84,6 +85,7 @@ def test_removed_versions_are_in_no_size(memory: OpStoreServer) -> None:
 # --- the disk -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 def test_a_full_disk_gives_up_the_reserve_for_a_removal(files: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     linked(files.store)
     as_sqlite(files.db).reserve.keep()
@@ -103,6 +105,7 @@ def test_a_full_disk_gives_up_the_reserve_for_a_removal(files: OpStoreServer, mo
     assert not as_sqlite(files.db).reserve.is_missing(), "it is refilled"
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("happened", [False, True])
 def test_a_retry_with_the_same_key_settles_a_removal_whose_commit_failed(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool

@@ -39,6 +39,7 @@ def test_two_runs_at_once_are_two_entries_and_record_each_link_once(store: Store
     assert sorted(len(each.links) for each in recorded) == [0, 1]
 
 
+@pytest.mark.local
 def test_the_statements_of_a_run_depend_on_its_set_and_not_on_the_store(memory: OpStoreServer) -> None:
     counts = []
     for number, (ops, versions) in enumerate([(2, 1), (2, 60), (4, 1)]):
@@ -63,6 +64,7 @@ def test_a_page_has_at_most_so_many_runs(store: Store, monkeypatch: pytest.Monke
     assert (store.runs("churn"), store.runs(limit=4)) == (runs, runs[:4])
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("wanted", ["pipeline", "version", "set", "command"])
 def test_runs_are_found_by_an_index_in_their_order(memory: OpStoreServer, store: Store, wanted: str) -> None:
     run = store.record_run("churn", new_run(*SET)).run

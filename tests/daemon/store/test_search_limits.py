@@ -31,6 +31,7 @@ from opstore_daemon.store.validity.resolution import Resolver
 from opstore_daemon.store.validity.searches import RUNNING, WAITING, Searches
 from tests.daemon.rules.hard_graphs import complete
 from tests.support.examples import is_all
+from tests.support.places import Place
 from tests.support.waiting import WITHIN, wait_for
 
 SEARCHES = "opstore_daemon.store.validity.searches"
@@ -68,9 +69,9 @@ def fill_complete(store: Store, name: str, ops: int, versions: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
+def store(lasting_place: Place) -> Iterator[Store]:
     """Return a store with two pipelines without a resolution: `small`, and `hard`, which nobody can prove."""
-    with closing(OpStoreServer(MemorySaver())) as server:
+    with closing(lasting_place.open()) as server:
         fill_complete(server.store, "small", 5, 4)
         fill_complete(server.store, "hard", 10, 8)
         yield server.store

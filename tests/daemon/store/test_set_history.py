@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import SetChange, SetHistory
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.reports import set_history
 from opstore_daemon.store.store import Store
 from tests.daemon.store.test_history import OPS, something
 from tests.daemon.store.test_statements import fill
 from tests.support.examples import examples, scaled
+from tests.support.places import Place
 from tests.support.statements import counted
 
 
@@ -47,9 +47,9 @@ def replayed(history: SetHistory, position: int) -> dict[str, str | None]:
 @pytest.mark.oracle
 @examples(20)
 @given(st.randoms(use_true_random=False))
-def test_each_past_set_is_that_of_the_answers_as_of_then(chance: random.Random) -> None:
+def test_each_past_set_is_that_of_the_answers_as_of_then(lasting_place: Place, chance: random.Random) -> None:
     times = ticking()
-    with closing(OpStoreServer(MemorySaver(), clock=lambda: next(times))) as server:
+    with closing(lasting_place.open(clock=lambda: next(times))) as server:
         store = server.store
         for _ in range(40):
             something(store, chance)
@@ -73,6 +73,7 @@ def test_each_past_set_is_that_of_the_answers_as_of_then(chance: random.Random) 
             assert until.changes == tuple(change for change in whole.changes if change.position <= until.until)
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("versions", [1, 60])
 def test_the_statements_of_a_history_depend_on_blocks(memory: OpStoreServer, versions: int) -> None:
     for op in ("pca", "forest"):
@@ -83,6 +84,7 @@ def test_the_statements_of_a_history_depend_on_blocks(memory: OpStoreServer, ver
     assert len(statements) <= 4 + 2 * 3 + 16, "the pipeline, three queries for each op, the entries of the page"
 
 
+@pytest.mark.local
 def test_versions_are_read_in_blocks(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(set_history, "BLOCK", 7)
     fill(memory, "pca", 20, stored=True)
@@ -92,6 +94,7 @@ def test_versions_are_read_in_blocks(memory: OpStoreServer, monkeypatch: pytest.
     assert [change.version for change in found.changes] == [*(f"1.0.{n}" for n in range(20)), "1.0.18"]
 
 
+@pytest.mark.local
 def test_the_history_of_too_many_versions_ends_with_the_budget(
     memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +116,7 @@ def test_bytes_that_came_later_change_nothing_before(memory: OpStoreServer) -> N
     assert store.set_history("alone", until="3").changes == changes[:2]
 
 
+@pytest.mark.local
 def test_a_page_continues_the_one_before(memory: OpStoreServer) -> None:
     fill(memory, "pca", scaled(50), stored=True)
     memory.store.register_pipeline("alone", ["pca"])

@@ -12,7 +12,7 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
-from opstore_daemon.savers import FileSaver, MemorySaver
+from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.store.ingest.space import EVERY, Space
 from opstore_daemon.system.full_disk import MARGIN
@@ -28,10 +28,13 @@ from tests.daemon.store.test_faults import (
 from tests.support.faults import commit_fails
 from tests.support.http_client import Http
 from tests.support.new_version import new_version
+from tests.support.places import Place
 from tests.support.small_disk import MIB, CountedDisk
 from tests.support.sqlite_database import as_sqlite
 
 ROOM = 6 * MIB
+
+pytestmark = pytest.mark.local  # the space on the disk of the folder
 
 
 @pytest.fixture
@@ -203,8 +206,8 @@ def test_a_large_upload_looks_at_the_disk_once_in_some_bytes(http: Http, disk: C
     assert disk.looks - before <= 2 * 32 * MIB // EVERY
 
 
-def test_a_saver_that_does_not_know_its_space_refuses_nothing() -> None:
-    server = OpStoreServer(MemorySaver())
+def test_a_saver_that_does_not_know_its_space_refuses_nothing(place: Place) -> None:
+    server = place.open()
     assert server.store.push("pca", io.BytesIO(b"bytes")).size == 5
     server.close()
 

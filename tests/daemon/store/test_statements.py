@@ -17,6 +17,8 @@ from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.support.statements import counted
 
+pytestmark = pytest.mark.local  # the statements that SQLite executes
+
 
 def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
     """Register or store so many versions of an op in one transaction."""

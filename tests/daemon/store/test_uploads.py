@@ -35,6 +35,7 @@ def upload(uploads: Uploads) -> str:
     return made
 
 
+@pytest.mark.local
 def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
+@pytest.mark.local
 def test_an_upload_whose_file_disappears_while_it_is_reopened_is_not_found(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
