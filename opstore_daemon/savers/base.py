@@ -210,6 +210,15 @@ class BaseSaver(StorageIdentity, ABC):
         del digests
         return BatchOfOne(self.put)
 
+    def prepare(self, data: bytes, digest: Digest, upload: str) -> Callable[[], bool]:
+        """Store bytes that are in memory, and return the function that makes them a blob, as `put` does.
+
+        Call it in the transaction that needs the blob: if the store's database records the objects of the saver, it is
+        a change in that transaction. It returns False, or raises Collided, if the bytes have to be stored again.
+        """
+        self.put(data, digest, upload)
+        return lambda: digest in self
+
     @abstractmethod
     def drafts(self) -> Iterator[str]:
         """Return the uploads that have a draft, in any order. None is missed that existed throughout the call."""

@@ -94,6 +94,10 @@ class DraftTaken(Exception):
     """Another writer has taken the draft over, or it was discarded: what this one has sent does not count."""
 
 
+class Collided(Exception):
+    """Another daemon changed the same records at the same moment: the transaction has to be repeated."""
+
+
 class ObjectRecords(ABC):
     """The records of all objects of one store."""
 
@@ -178,7 +182,7 @@ class ObjectRecords(ABC):
         """Make the object, which is complete, the blob of the digest; another blob of the digest moves to the trash.
 
         An object in the trash is a blob again then. Return False if the object may not be used any more, because
-        somebody deletes it.
+        somebody deletes it. Inside of a transaction of the store, raises Collided.
         """
 
     @abstractmethod
@@ -232,5 +236,5 @@ class ObjectRecords(ABC):
         """
 
     @abstractmethod
-    def forget(self, key: str) -> None:
-        """Forget an object that is `deleting`, or a draft of no upload, once the object store has it no more."""
+    def forget(self, *keys: str) -> None:
+        """Forget objects that are `deleting`, or drafts of no upload, once the object store has them no more."""

@@ -4,9 +4,11 @@ A token may have a million of them: about twelve requests a second, all day.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, Executable, and_, delete, func, insert, literal, select, tuple_
 
+from opstore_daemon.metadata.lookups import ONE
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.protocol import errors
@@ -26,14 +28,19 @@ class IdempotentRequest:
     request: str
 
 
-def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
-    """Return the result of an earlier request with the key, or None; raise KeyReused if its content was different."""
-    row = _result(owner=request.owner, key=request.key).run(connection).one_or_none()
-    if row is None:
-        return None
-    if row.request != request.request:
+class Found(NamedTuple):
+    """The result of an earlier request, None if there is none; and the time of the oldest result of any request."""
+
+    body: bytes | None
+    oldest_at: int | None
+
+
+def find(connection: Connection, request: IdempotentRequest) -> Found:
+    """Return the result of an earlier request with the key; raise KeyReused if its content was different."""
+    oldest_at, earlier, body = _result(owner=request.owner, key=request.key).run(connection).one()
+    if earlier not in (None, request.request):
         raise errors.KeyReused(key=request.key)
-    return str(row.body).encode()
+    return Found(None if body is None else str(body).encode(), oldest_at)
 
 
 def save(connection: Connection, request: IdempotentRequest, body: bytes, now: int) -> None:
@@ -45,13 +52,17 @@ def save(connection: Connection, request: IdempotentRequest, body: bytes, now: i
     _SAVE.run(connection, row)
 
 
+def is_expired(at: int | None, now: int) -> bool:
+    """Return whether a result of that time is older than a day; `now` in microseconds since 1970."""
+    return at is not None and at < now - RETENTION
+
+
 def delete_expired(connection: Connection, now: int) -> bool:
     """Delete results that are older than a day, at most DELETED_AT_ONCE; return whether there may be more.
 
     `now` in microseconds since 1970.
     """
-    oldest = _OLDEST.run(connection).scalar()
-    if oldest is None or oldest >= now - RETENTION:
+    if not is_expired(_OLDEST.run(connection).scalar(), now):
         return False
     deleted = _delete_older(DELETED_AT_ONCE, time=now - RETENTION).run(connection).all()
     return len(deleted) == DELETED_AT_ONCE
@@ -71,13 +82,15 @@ def _count(connection: Connection, owner: str) -> int:
 _SAVE = Statement(insert(IdempotentResult))
 # By itself: each request looks for expired results, and PostgreSQL would read all of them to delete none, as long as it
 # has no statistics about the table.
-_OLDEST = Statement(select(IdempotentResult.at).order_by(IdempotentResult.at).limit(1))
+_OLDEST_AT = select(IdempotentResult.at).order_by(IdempotentResult.at).limit(ONE)
+_OLDEST = Statement(_OLDEST_AT)
 
 
 @prepared
 def _result(*, owner: str, key: str) -> Executable:
-    query = select(IdempotentResult.request, IdempotentResult.body)
-    return query.where(IdempotentResult.owner == owner, IdempotentResult.key == key)
+    is_same = and_(IdempotentResult.owner == owner, IdempotentResult.key == key)
+    query = select(_OLDEST_AT.scalar_subquery(), IdempotentResult.request, IdempotentResult.body)
+    return query.select_from(select(literal(1)).subquery().outerjoin(IdempotentResult.__table__, is_same))
 
 
 @prepared

@@ -1,15 +1,18 @@
 """The journal: each change of the store is an entry with a position, in the order of commits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, case, func, insert, literal_column, select, update
 
 from opstore_daemon.metadata.statements import Statement
 from opstore_daemon.metadata.tables import Counter, Journal
 
 STEP_BACK = 60 * 1_000_000  # microseconds: how far the clock may be behind the last entry's time and still be corrected
+
+_LAST_POSITION = "opstore_last_position"  # in the info of a connection: that of the last entry appended on it
 
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline", "run", "bisection", "removal"]
 
@@ -59,10 +62,12 @@ _NOW = bindparam("now", type_=BigInteger)
 _IS_STEP_BACK = and_(Counter.at >= _NOW, Counter.at < _NOW + STEP_BACK)
 _FIRST_AT = case((_IS_STEP_BACK, Counter.at + 1), else_=_NOW)
 
-_FIRST = Statement(
-    update(Counter).values(position=Counter.position + 1, at=_FIRST_AT).returning(Counter.position, Counter.at)
-)
-_NEXT = Statement(update(Counter).values(position=Counter.position + 1).returning(Counter.position))
+# There is one row. By its key, because PostgreSQL expects hundreds in a table without statistics, and would plan each
+# time for the values of their expressions.
+_COUNTER = update(Counter).where(Counter.id == literal_column("1"))
+
+_FIRST = Statement(_COUNTER.values(position=Counter.position + 1, at=_FIRST_AT).returning(Counter.position, Counter.at))
+_NEXT = Statement(_COUNTER.values(position=Counter.position + 1).returning(Counter.position))
 _APPEND = Statement(insert(Journal))
 _LAST = Statement(select(Counter.position))
 NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the next entry
@@ -84,8 +89,8 @@ def append_many(connection: Connection, kind: Kind, stamp: Stamp, op_ids: Sequen
         return range(0)
     first = last = _next_position(connection, stamp)
     if len(op_ids) > 1:
-        moved = update(Counter).values(position=Counter.position + len(op_ids) - 1).returning(Counter.position)
-        last = connection.execute(moved).scalar_one()
+        moved = _COUNTER.values(position=Counter.position + len(op_ids) - 1).returning(Counter.position)
+        last = connection.info[_LAST_POSITION] = connection.execute(moved).scalar_one()
     positions = range(first, last + 1)
     entries = [
         {"position": position, "kind": kind, "op_id": op_id, **_shared(stamp)}
@@ -98,15 +103,27 @@ def append_many(connection: Connection, kind: Kind, stamp: Stamp, op_ids: Sequen
 def _next_position(connection: Connection, stamp: Stamp) -> int:
     """Return the position of the next entry. The first one of a transaction also gets the time of them all."""
     if stamp.has_entry:
-        position: int = _NEXT.run(connection).scalar_one()
-        return position
-    first = _FIRST.run(connection, {"now": stamp.now}).one()
-    stamp.begin(first.at)
-    return int(first.position)
+        position = _NEXT.run(connection).scalar_one()
+    else:
+        first = _FIRST.run(connection, {"now": stamp.now}).one()
+        position = first.position
+        stamp.begin(first.at)
+    connection.info[_LAST_POSITION] = position
+    return int(position)
 
 
 def _shared(stamp: Stamp) -> dict[str, object]:
     return {"at": stamp.at, "author": stamp.author}
+
+
+@contextmanager
+def counting(connection: Connection) -> Iterator[Callable[[], int]]:
+    """Run a transaction in the context; yield the function that returns the position of the last entry.
+
+    It takes a statement only if the transaction has appended none.
+    """
+    connection.info.pop(_LAST_POSITION, None)
+    yield lambda: connection.info.get(_LAST_POSITION) or last(connection)
 
 
 def last(connection: Connection) -> int:

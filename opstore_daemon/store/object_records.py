@@ -6,15 +6,30 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.statements import Query, Statement, prepared
-from opstore_daemon.metadata.tables import ObjectDraft, ObjectPart, StoredObject
+from opstore_daemon.metadata.tables import ObjectDraft, ObjectPart, StoredObject, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.object_records import (
+    Collided,
     Discarded,
     DraftRecord,
     DraftTaken,
@@ -134,9 +149,10 @@ class DatabaseObjectRecords(ObjectRecords):
                     try:
                         return change(connection)
                     except IntegrityError as error:
-                        raise _Collision from error
-            except _Collision:
-                continue
+                        raise Collided from error
+            except Collided:
+                if self.in_transaction:
+                    raise
         raise errors.DatabaseFailed(reason=f"other daemons changed the same records {TRIES} times")
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -156,9 +172,10 @@ class DatabaseObjectRecords(ObjectRecords):
 
     def _publish(self, connection: Connection, key: str, digest: Digest, size: int) -> bool:
         now = self._now()
+        if _publish(True, key_=key, new_digest=digest, new_size=size, now=now).run(connection).one_or_none():
+            return True  # most often, the digest has no blob
         _replace(key_=key, digest_=digest, now=now).run(connection)
-        published = _publish(key_=key, new_digest=digest, new_size=size, now=now).run(connection)
-        if published.one_or_none() is None:
+        if not _publish(False, key_=key, new_digest=digest, new_size=size, now=now).run(connection).one_or_none():
             raise _NotPublished  # rolls back what was moved to the trash
         return True
 
@@ -236,17 +253,14 @@ class DatabaseObjectRecords(ObjectRecords):
         moved = _move(after == "deleting", key_=key, before=before, after=after, now=now).run(connection)
         return moved.one_or_none() is not None
 
-    def forget(self, key: str) -> None:
+    def forget(self, *keys: str) -> None:
         with self._database.write(ordered=False) as connection:
-            _forget(key_=key).run(connection)
+            for key in keys:
+                _forget(key_=key).run(connection)
 
 
 class _NotPublished(Exception):
     """The object is being deleted."""
-
-
-class _Collision(Exception):
-    """Another daemon inserted the same row meanwhile."""
 
 
 def _fenced(connection: Connection, query: Query) -> None:
@@ -393,17 +407,24 @@ def _delete_draft(*, upload_: str) -> Executable:
     return found.returning(ObjectDraft.key, ObjectDraft.tail_key, ObjectDraft.multipart, ObjectDraft.sealed)
 
 
+_BLOB: ColumnElement[str] = literal_column("'blob'")  # not a parameter: the index of blobs has this condition
+
+
 @prepared
 def _replace(*, key_: str, digest_: str, now: int) -> Executable:
     other = update(StoredObject).where(
-        StoredObject.digest == digest_, StoredObject.state == "blob", StoredObject.key != key_
+        StoredObject.digest == digest_, StoredObject.state == _BLOB, StoredObject.key != key_
     )
     return other.values(state="trash", at=now)
 
 
 @prepared
-def _publish(*, key_: str, new_digest: str, new_size: int, now: int) -> Executable:
+def _publish(only_new: bool, *, key_: str, new_digest: str, new_size: int, now: int) -> Executable:
     found = update(StoredObject).where(StoredObject.key == key_, StoredObject.state.in_(_PUBLISHABLE))
+    if only_new:
+        other = aliased(StoredObject)
+        is_blob = and_(other.digest == new_digest, other.state == _BLOB, other.key != key_)
+        found = found.where(~exists().where(is_blob).correlate(StoredObject))
     return found.values(state="blob", digest=new_digest, size=new_size, at=now).returning(StoredObject.key)
 
 

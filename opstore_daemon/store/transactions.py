@@ -102,15 +102,17 @@ class Transactions:
 
     def _with_position(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> tuple[T, int]:
         """Return the result, and the position of the journal at the end of the transaction."""
-        return self._once(connection, kind, work), journal.last(connection)
+        with journal.counting(connection) as last_position:
+            return self._once(connection, kind, work), last_position()
 
     def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> T:
         if self._request is None:
             return work(connection)
         before = idempotency.find(connection, self._request)
-        if before is not None:
-            return records.decoder(kind).decode(before)
-        idempotency.delete_expired(connection, self._now())
+        if before.body is not None:
+            return records.decoder(kind).decode(before.body)
+        if idempotency.is_expired(before.oldest_at, self._now()):
+            idempotency.delete_expired(connection, self._now())
         self._results.take(connection, self._request.owner)
         result = work(connection)
         idempotency.save(connection, self._request, records.encode(result), self._now())
@@ -149,5 +151,5 @@ class Transactions:
         if self._request is None:
             return None
         with self.database.read() as connection:
-            before = idempotency.find(connection, self._request)
+            before = idempotency.find(connection, self._request).body
         return None if before is None else records.decoder(kind).decode(before)

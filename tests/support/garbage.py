@@ -38,7 +38,7 @@ def remove(server: OpStoreServer, version: str) -> None:
 def orphan(server: OpStoreServer, data: bytes = b"orphan") -> Digest:
     """Publish a blob that no version has, as a push does that crashes then."""
     digest = digest_of(data)
-    server.store.uploads.publish_small(data, digest)
+    server.store.uploads.prepare_small(data, digest)()
     return digest
 
 

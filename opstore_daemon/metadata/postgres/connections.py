@@ -23,7 +23,7 @@ from opstore_daemon.metadata.postgres.failures import WAIT
 from opstore_daemon.metadata.postgres.settings import Settings
 from opstore_daemon.protocol import errors
 
-WRITERS = 4  # ordered transactions of this daemon at the server: one works, the next ones queue there without a gap
+WRITERS = 2  # ordered transactions of this daemon at the server: one works, the next one waits there without a gap
 RECYCLED = 1800  # seconds after which a connection is replaced before its next use
 INTERRUPTED = "opstore_interrupted"  # in the info of a connection
 

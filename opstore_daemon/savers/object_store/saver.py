@@ -7,7 +7,7 @@ bytes. Nothing is found by listing the bucket, except by `survey`.
 
 import io
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
@@ -28,11 +28,12 @@ from opstore_daemon.savers.object_store.client import Bucket
 from opstore_daemon.savers.object_store.direct_parts import DirectParts
 from opstore_daemon.savers.object_store.draft import ObjectDraft
 from opstore_daemon.savers.object_store.identity import BucketIdentity
-from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, STORE_ID, is_key, new_key, object_name
+from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, STORE_ID, is_key, object_name
 from opstore_daemon.savers.object_store.leftovers import Leftovers
 from opstore_daemon.savers.object_store.parts import MAX_SIZE
 from opstore_daemon.savers.object_store.place import Place
 from opstore_daemon.savers.object_store.reader import BUFFER, ObjectReader
+from opstore_daemon.savers.object_store.reserved_keys import ReservedKeys
 from opstore_daemon.savers.object_store.survey import Survey
 
 THREADS = 16  # that send parts, of all savers of this process
@@ -86,6 +87,7 @@ class S3Saver(BaseSaver):
         self._identity = BucketIdentity(self._bucket, self._pool)
         self._collection_lock = _collection_lock(self._bucket.endpoint, self._bucket.place)
         self._attached: ObjectRecords | None = None
+        self._keys = ReservedKeys(lambda: self._records)
         self._drafts: weakref.WeakValueDictionary[str, ObjectDraft] = weakref.WeakValueDictionary()
 
     @property
@@ -116,23 +118,26 @@ class S3Saver(BaseSaver):
 
     def put(self, data: bytes, digest: Digest, upload: str) -> None:
         """Store the bytes by one request, and no draft."""
-        digest = Digest.parse(digest)
         for _ in range(PUBLISH_TRIES):
-            key = new_key()
-            self._records.begin(key)
-            try:
-                self._bucket.put(object_name(key), data)
-            except BaseException:
-                with suppress(errors.OpStoreError):  # its delete is left to a collection: the request may arrive later
-                    self._records.move(key, "draft", "deleting")
-                raise
-            if self._records.publish(key, digest, len(data)):
+            if self.prepare(data, digest, upload)():
                 return
         reason = f"{digest} was stored {PUBLISH_TRIES} times and deleted each time"
         raise errors.StorageFailed(reason=reason)
 
     def batch(self, digests: Sequence[Digest]) -> Batch:
         return ObjectBatch(self._bucket, self._records, digests)
+
+    def prepare(self, data: bytes, digest: Digest, upload: str) -> Callable[[], bool]:
+        """Store the bytes by one request. If nobody makes them a blob, they are left to a collection."""
+        del upload
+        digest, key = Digest.parse(digest), self._keys.take()
+        try:
+            self._bucket.put(object_name(key), data)
+        except BaseException:
+            with suppress(errors.OpStoreError):  # its delete is left to a collection: the request may arrive later
+                self._records.move(key, "draft", "deleting")
+            raise
+        return lambda: self._records.publish(key, digest, len(data))
 
     def drafts(self) -> Iterator[str]:
         return self._records.drafts()
@@ -290,6 +295,8 @@ class S3Saver(BaseSaver):
         self._identity.store_id()
 
     def release(self) -> None:
+        with suppress(errors.OpStoreError, RuntimeError):  # a collection does it
+            self._keys.give_back()
         self._identity.close()
 
     def store_id(self) -> str | None:

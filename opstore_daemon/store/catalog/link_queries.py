@@ -14,7 +14,8 @@ from sqlalchemy import (
     text,
 )
 
-from opstore_daemon.metadata.json_rows import json_rows, number_at
+from opstore_daemon.metadata.json_rows import is_among, is_selected, json_rows, number_at
+from opstore_daemon.metadata.lookups import ONE
 from opstore_daemon.metadata.statements import Query, prepared
 from opstore_daemon.metadata.tables import Link, Version, aliased
 from opstore_daemon.protocol.versions import VersionNumber
@@ -66,14 +67,14 @@ def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executa
 
 def any_valid_of(snapshot: Snapshot, upstream_versions: Sequence[VersionRow], downstream: OpRow) -> bool:
     """Return whether any of these upstream versions has a valid link to the downstream op or to a version of it."""
-    ids = [row.id for row in upstream_versions]
+    ids = json.dumps([row.id for row in upstream_versions])
     return snapshot.execute(_any_valid_of(snapshot.time_filter, ids=ids, down=downstream.id)).first() is not None
 
 
 @prepared
-def _any_valid_of(time_filter: TimeFilter, *, ids: Sequence[int], down: int) -> Executable:
+def _any_valid_of(time_filter: TimeFilter, *, ids: str, down: int) -> Executable:
     # No condition on the upstream op: with one, SQLite reads all links between the two ops.
-    links = and_(Link.upstream_version_id.in_(ids), Link.downstream_id == down, time_filter.in_force(Link))
+    links = and_(is_among(Link.upstream_version_id, ids), Link.downstream_id == down, time_filter.in_force(Link))
     return select(Link.position).where(links, Link.state == "valid").limit(1)
 
 
@@ -81,13 +82,13 @@ def to_versions(
     snapshot: Snapshot, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]
 ) -> list[LinkInForce]:
     """Return the links in force for exactly these versions of the downstream op."""
-    targets = [version.id for version in versions]
+    targets = json.dumps([version.id for version in versions])
     return _in_force(snapshot, _to_versions(snapshot.time_filter, up=upstream.id, down=downstream.id, targets=targets))
 
 
 @prepared
-def _to_versions(time_filter: TimeFilter, *, up: int, down: int, targets: Sequence[int]) -> Executable:
-    return _select_relevant().where(_between(up, down), target_id.in_(targets), effective(time_filter))
+def _to_versions(time_filter: TimeFilter, *, up: int, down: int, targets: str) -> Executable:
+    return _select_relevant().where(_between(up, down), is_among(target_id, targets), effective(time_filter))
 
 
 def relevant_links(
@@ -122,7 +123,8 @@ def of_versions(
         return []
     targets = [0, *(version.id for version in versions)]
     ids = [row.id for row in candidates]
-    found = _in_force(snapshot, _of_versions(snapshot.time_filter, ids=ids, down=downstream.id, targets=targets))
+    lists = {"ids": json.dumps(ids), "targets": json.dumps(targets)}
+    found = _in_force(snapshot, _of_versions(snapshot.time_filter, down=downstream.id, **lists))
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         # One parameter, however many lines.
@@ -135,10 +137,10 @@ def of_versions(
 
 
 @prepared
-def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
+def _of_versions(time_filter: TimeFilter, *, ids: str, down: int, targets: str) -> Executable:
     # No condition on the upstream op: with one, SQLite reads all links between the two ops.
-    own = Link.upstream_version_id.in_(ids)
-    return _select_relevant().where(own, Link.downstream_id == down, target_id.in_(targets), effective(time_filter))
+    own, to_targets = is_among(Link.upstream_version_id, ids), is_among(target_id, targets)
+    return _select_relevant().where(own, Link.downstream_id == down, to_targets, effective(time_filter))
 
 
 @prepared
@@ -146,10 +148,14 @@ def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs
     """For each line and target the newest valid link: one step in an index each."""
     rows = json_rows(pairs)
     *shared, target = (number_at(rows, place) for place in range(places + 1))
-    same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905
-    newest = select(func.max(Link.position)).where(_valid_between(time_filter, up, down), *same, target_id == target)
+    columns = (Link.upstream_major, Link.upstream_minor)[:places]
+    same = [column == part for column, part in zip(columns, shared)]  # noqa: B905
+    newest = select(Link.position).where(_valid_between(time_filter, up, down), *same[:-1], target_id == target)
+    # Between two bounds, and ordered by it: of the indexes that have the links of a target, only that of the lines is.
+    newest = newest.where(columns[-1] >= shared[-1], columns[-1] <= shared[-1])
+    newest = newest.order_by(columns[-1].desc(), Link.position.desc()).limit(ONE)
     position = newest.correlate(rows).scalar_subquery()
-    return _select_relevant().where(Link.position.in_(select(position).select_from(rows)))
+    return _select_relevant().where(is_selected(Link.position, select(position).select_from(rows).scalar_subquery()))
 
 
 def linked_in_line(snapshot: Snapshot, op: OpRow, shared: Line, without: VersionRow) -> VersionNumber | None:
@@ -175,7 +181,7 @@ def _linked_in_line(time_filter: TimeFilter, places: int, *, up: int, major: int
 
 def _in_force(snapshot: Snapshot, query: Query) -> list[LinkInForce]:
     found = []
-    for position, state, major, minor, patch, down_major, down_minor, down_patch in snapshot.execute(query):
+    for position, state, major, minor, patch, down_major, down_minor, down_patch in snapshot.execute(query).all():
         to_number = None if down_major is None else VersionNumber(down_major, down_minor, down_patch)
         found.append(LinkInForce(VersionNumber(major, minor, patch), to_number, state == "valid", position))
     return found

@@ -96,7 +96,7 @@ def rows(snapshot: Snapshot, op_id: int, where: Where = ALL, limit: int | None =
     """Return the versions of the op that meet the conditions, newest first."""
     values = where.values if limit is None else {**where.values, "limit": limit}
     query = _rows(snapshot.time_filter, where.conditions, op_id=op_id, **values)
-    return [_row(snapshot, row) for row in snapshot.execute(query)]
+    return [_row(snapshot, row) for row in snapshot.execute(query).all()]
 
 
 @prepared

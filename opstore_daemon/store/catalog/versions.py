@@ -5,8 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, case, func, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    ScalarSelect,
+    and_,
+    bindparam,
+    case,
+    insert,
+    literal,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
+from opstore_daemon.metadata import lookups
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import Journal, Label, Message, Op, Tag, Version, Yank
 from opstore_daemon.protocol import errors
@@ -61,9 +76,13 @@ def add(
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
     digest = "" if blob is None else blob.digest
-    known, removed_at, yanked, *assigned = _assigned(op_id=op.id, digest=digest, **hashes).run(connection).one()
+    known, removed_at, yanked, *assigned, newest_removed_at = (
+        _assigned(op_id=op.id, digest=digest, **hashes).run(connection).one()
+    )
     if removed_at is not None:
         return None
+    if newest_removed_at is not None:
+        yanked = _yanked(op_id=op.id, digest=digest).run(connection).scalar()
     if yanked is not None and not request.new and request.otherwise == "refuse":
         _refuse_yanked(connection, op, yanked, known)
     if known is None:
@@ -186,34 +205,66 @@ def _number(op: OpRow, *assigned: int | None) -> VersionNumber:
     )
 
 
+_ZERO: ColumnElement[int] = literal_column("0")
+_SUBVERSIONS = (Version.op_id, Version.major, Version.minor, Version.patch)
+_NUMBERS = (Version.op_id, Version.major_number, Version.minor_number, Version.patch_number)
+_BYTES = (Version.op_id, Version.digest, Version.sequence)
+
+
 @prepared
 def _assigned(*, op_id: int, digest: str, major: str, minor: str, patch: str) -> Executable:
     """Select the version's id and the position of its removal, and the newest version with the digest if it is yanked.
 
-    Then the numbers of the version's major and minor subversions, and the highest number at each level. Each is one
+    Then the numbers of the version's major and minor subversions, and the highest number at each level, and last the
+    position of the removal of the newest version with the digest: then an older one may be `_yanked`. Each is one
     lookup in an index.
     """
+    given = (op_id, major, minor, patch)
+
+    def lookup(length: int, *columns: Any) -> tuple[Any, Any]:
+        """Return the lookup by the op and so many subversions, with these columns, and the condition that it hits."""
+        keys = _SUBVERSIONS[:length]
+        found = lookups.last(keys, given[:length]).add_columns(*keys, *columns).subquery()
+        return found, and_(*(found.c[key.name] == value for key, value in zip(keys, given)))  # noqa: B905
+
+    itself, is_itself = lookup(4, Version.id, Version.removed_position)
+    of_major, is_major = lookup(2, Version.major_number)
+    of_minor, is_minor = lookup(3, Version.minor_number)
+    # + 0: in an index, SQLite compares a row with values that are no columns.
+    known_major, known_minor = of_major.c.major_number + _ZERO, of_minor.c.minor_number + _ZERO
+    columns = (Version.op_id, Version.digest, Version.id, Version.removed_position)
+    of_bytes = lookups.last(_BYTES, (op_id, digest, lookups.ANY)).add_columns(*columns).subquery()
+    has_bytes = and_(of_bytes.c.op_id == op_id, of_bytes.c.digest == digest)
+    yanked = select(Yank.version_id).where(Yank.version_id == of_bytes.c.id, Yank.yanked, Yank.until.is_(None))
+    # By numbers, which an index sorts: by subversions, SQLite would read all versions of the line.
+
+    def highest(*line: Any) -> ScalarSelect[int | None]:
+        column = _NUMBERS[len(line)]
+        is_in_line = and_(*(each == value for each, value in zip(_NUMBERS, line)))  # noqa: B905
+        found = lookups.last(_NUMBERS, (*line, lookups.ANY)).add_columns(case((is_in_line, column)))
+        return found.correlate(of_major, of_minor).scalar_subquery()
+
+    selected = select(
+        itself.c.id,
+        itself.c.removed_position,
+        yanked.correlate(of_bytes).scalar_subquery(),
+        of_major.c.major_number,
+        highest(op_id),
+        of_minor.c.minor_number,
+        highest(op_id, known_major),
+        highest(op_id, known_major, known_minor),
+        of_bytes.c.removed_position,
+    )
+    found = select(literal(1)).subquery().outerjoin(itself, is_itself).outerjoin(of_major, is_major)
+    return selected.select_from(found.outerjoin(of_minor, is_minor).outerjoin(of_bytes, has_bytes))
+
+
+@prepared
+def _yanked(*, op_id: int, digest: str) -> Executable:
+    """Select the newest version with the digest that is not removed, if it is yanked."""
     with_bytes = select(Version.id).where(Version.op_id == op_id, Version.digest == digest, NOW.not_removed())
     newest = with_bytes.order_by(Version.sequence.desc()).limit(1).scalar_subquery()
-    yanked = select(Yank.version_id).where(Yank.version_id == newest, Yank.yanked, Yank.until.is_(None))
-    in_major = (Version.op_id == op_id, Version.major == major)
-    in_minor = (*in_major, Version.minor == minor)
-    known_major = select(Version.major_number).where(*in_major).limit(1).correlate(None).scalar_subquery()
-    known_minor = select(Version.minor_number).where(*in_minor).limit(1).correlate(None).scalar_subquery()
-    # By numbers, which an index sorts: by subversions, SQLite would read all versions of the line.
-    of_major = (Version.op_id == op_id, Version.major_number == known_major)
-    itself = (*in_minor, Version.patch == patch)
-    columns = (
-        select(Version.id).where(*itself).scalar_subquery(),
-        select(Version.removed_position).where(*itself).scalar_subquery(),
-        yanked.scalar_subquery(),
-        known_major,
-        select(func.max(Version.major_number)).where(Version.op_id == op_id).scalar_subquery(),
-        known_minor,
-        select(func.max(Version.minor_number)).where(*of_major).scalar_subquery(),
-        select(func.max(Version.patch_number)).where(*of_major, Version.minor_number == known_minor).scalar_subquery(),
-    )
-    return select(*columns)
+    return select(Yank.version_id).where(Yank.version_id == newest, Yank.yanked, Yank.until.is_(None))
 
 
 def blobs_of(connection: Connection, sample: Sample) -> list[Blob]:

@@ -311,13 +311,16 @@ class Uploads(ExpiringUploads):
         declaration.verify(digest, checksum_of(new_sum(data)), len(data))
         return Blob(digest, len(data))
 
-    def publish_small(self, data: bytes, digest: Digest) -> None:
-        """Make these bytes a durable blob, without an upload: after a crash, `sweep` discards the draft."""
+    def prepare_small(self, data: bytes, digest: Digest) -> Callable[[], bool]:
+        """Store these bytes durably, without an upload; return what makes them a blob (`BaseSaver.prepare`).
+
+        After a crash, `sweep` discards the draft.
+        """
         upload = uuid.uuid4().hex
         self._small.add(upload)
         try:
             with self._space.writing(len(data)):
-                self._saver.put(data, digest, upload)
+                return self._saver.prepare(data, digest, upload)
         finally:
             self._small.discard(upload)
 

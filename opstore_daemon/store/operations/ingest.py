@@ -17,6 +17,7 @@ from opstore_daemon.protocol.records import Compat, Fields, Level, NewVersion, O
 from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.savers import BaseSaver
+from opstore_daemon.savers.object_records import Collided
 from opstore_daemon.store import long_reads
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.damage import DamageMarks
@@ -211,7 +212,7 @@ class IngestOperations(Transactions):
     def _store_small(self, op: OpName, request: NewVersion, data: bytes) -> Pushed:
         """Store bytes that came with the request; they need no upload."""
         blob = self.uploads.verify_small(data, declaration(request))
-        return self._publish_and_commit(op, request, blob, lambda: self.uploads.publish_small(data, blob.digest))
+        return self._publish_and_commit(op, request, blob, lambda: self.uploads.prepare_small(data, blob.digest))
 
     def _store_upload(self, op: OpName, request: NewVersion, upload: str, owner: str) -> Pushed:
         """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused.
@@ -220,12 +221,13 @@ class IngestOperations(Transactions):
         """
         try:
             blob = self.uploads.verify(upload, owner, declaration(request))
+
+            def publish() -> Callable[[], bool]:
+                self.uploads.publish(upload, owner, blob.digest)
+                return lambda: blob.digest in self.saver
+
             pushed = self._publish_and_commit(
-                op,
-                request,
-                blob,
-                lambda: self.uploads.publish(upload, owner, blob.digest),
-                lambda connection: self.uploads.delete_row(connection, upload),
+                op, request, blob, publish, lambda connection: self.uploads.delete_row(connection, upload)
             )
         except errors.StorageFull as error:
             self.uploads.end(upload)
@@ -238,32 +240,33 @@ class IngestOperations(Transactions):
         op: OpName,
         request: NewVersion,
         blob: Blob,
-        publish: Callable[[], None],
+        prepare: Callable[[], Callable[[], bool]],
         end_upload: Callable[[Connection], None] = lambda _: None,
     ) -> Pushed:
-        """Publish the blob and make its version in a transaction, which also calls `end_upload`.
+        """Store the blob and make its version in a transaction, which also calls `end_upload`.
 
-        If the transaction is refused, the blob is deleted. Publishes again if a collector deleted the blob before the
-        transaction.
+        `prepare` stores the bytes, and returns what makes them the blob in the transaction, or finds that they are
+        (`BaseSaver.prepare`). If the transaction is refused, the blob is deleted. Begins again if a collector deleted
+        the bytes before the transaction.
         """
 
         def work(connection: Connection) -> Pushed:
             self.saver.check_place()
-            if blob.digest not in self.saver:
+            if not publish():
                 raise _BlobGone
             end_upload(connection)
             self.damage.heal(connection, blob.digest)
             return new_version.make(connection, op, request, blob, self._stamp())
 
-        is_published = False
+        is_prepared = False
         try:
             self.saver.check_place()  # nothing is published into a folder that took its place
             with self.publications.running(blob.digest):
                 for _ in range(PUBLISH_TRIES):
-                    is_published = False
-                    publish()
-                    is_published = True
-                    with suppress(_BlobGone):
+                    is_prepared = False
+                    publish = prepare()
+                    is_prepared = True
+                    with suppress(_BlobGone, Collided):
                         return self._write(Pushed, work)
             reason = f"{blob.digest} was published {PUBLISH_TRIES} times and deleted each time"
             raise errors.StorageFailed(reason=reason)
@@ -271,17 +274,19 @@ class IngestOperations(Transactions):
             raise
         except errors.OpStoreError:
             self._delete_unless_used(blob.digest)
-            if is_published:
-                self._heal_published(blob.digest)
+            if is_prepared:
+                self._heal(blob.digest, publish)
             raise
 
-    def _heal_published(self, digest: Digest) -> None:
-        """Delete the mark of a blob whose bytes a push has published, though no version was made of them."""
+    def _heal(self, digest: Digest, publish: Callable[[], bool]) -> None:
+        """Replace a blob that is marked by the bytes of a push, and delete the mark, though no version was made."""
         if not self.damage.may_be_any:
             return
-        with suppress(errors.OpStoreError), self.database.write() as connection:
+        with suppress(errors.OpStoreError, _BlobGone, Collided), self.database.write() as connection:
             self.saver.check_place()
-            if digest in self.saver:
+            if self.damage.find(connection, digest) is not None:
+                if not publish():
+                    raise _BlobGone
                 self.damage.heal(connection, digest)
 
     def _delete_unless_used(self, digest: Digest) -> None:

@@ -191,7 +191,7 @@ def subsets(parts: int) -> list[Subset]:
 
 def test_blobs_without_a_version_are_counted_and_no_finding(filled: OpStoreServer) -> None:
     data = b"of a crash between publication and commit"
-    filled.store.uploads.publish_small(data, digest_of(data))
+    filled.store.uploads.prepare_small(data, digest_of(data))()
     report = filled.store.fsck(read_data=True)
     assert (report.clean, report.garbage, report.garbage_size) == (True, 1, len(data))
 

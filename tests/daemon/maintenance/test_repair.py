@@ -109,7 +109,7 @@ def test_a_push_whose_publication_fails_heals_nothing(
     def refuse(*_: object) -> None:
         raise errors.StorageFull(reason="No space left on device")
 
-    monkeypatch.setattr(damaged.store.uploads, "publish_small", refuse)
+    monkeypatch.setattr(damaged.store.uploads, "prepare_small", refuse)
     with pytest.raises(errors.StorageFull):
         damaged.store.push("pca", DATA)
     assert marks(damaged) == 1

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.config import load
@@ -13,10 +14,13 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import S3Saver
 from opstore_daemon.savers.object_store.parts import MIB
+from opstore_daemon.savers.object_store.reserved_keys import MOST
+from opstore_daemon.store.catalog.damage import Mark
 from opstore_daemon.store.object_records import DatabaseObjectRecords
 from tests.support.object_requests import Requests
 from tests.support.object_store import Bucket
 from tests.support.random_bytes import random_bytes
+from tests.support.statements import counted
 
 STORE, OTHER_STORE = "0123456789abcdef" * 2, "f" * 32
 
@@ -64,6 +68,53 @@ def test_a_small_push_is_one_put_and_a_pull_one_get(server: OpStoreServer) -> No
     assert requests.taken() == {"GetObject": 1}
     server.store.push("forest", b"bytes")  # stored again: nobody knows whether what is there is intact
     assert requests.taken() == {"PutObject": 1}
+
+
+def objects(server: OpStoreServer) -> list[tuple[str, str | None]]:
+    """Return the states of all objects, with their digests."""
+    with server.db.read() as connection:
+        rows = connection.exec_driver_sql("SELECT state, digest FROM object ORDER BY at, key").all()
+    return [(state, digest) for state, digest in rows]
+
+
+def test_a_small_push_is_two_transactions_and_fewer_when_many_arrive(server: OpStoreServer) -> None:
+    """The object is recorded before its PUT, for several pushes at once, and becomes a blob with its version."""
+    server.store.push("pca", b"first")
+    with counted(server, begins=True) as statements:
+        for number in range(20):
+            server.store.push("pca", b"%d" % number)
+    begins = statements.count("BEGIN")
+    assert 20 < begins < 40, "keys are reserved for as many pushes as came within the last second"
+    taken = [digest for state, digest in objects(server) if state == "blob"]
+    assert sorted(map(str, taken)) == sorted(server.store.saver)
+    unused = len(objects(server)) - len(taken)
+    assert unused < MOST
+    s3(server).release()
+    assert len(objects(server)) == len(taken), "keys that nobody took are forgotten"
+
+
+def test_a_refused_small_push_changes_no_blob(server: OpStoreServer) -> None:
+    server.store.push("pca", b"bytes", subversions="aaaa.aaaa.aaaa")
+    before = objects(server)
+    with pytest.raises(errors.VersionConflict):
+        server.store.push("pca", b"other", subversions="aaaa.aaaa.aaaa")
+    with pytest.raises(errors.OpNotFound):
+        server.store.push("pca", b"bytes", valid_for=["forest@1.0.0"])
+    added = objects(server)[len(before) :]
+    assert objects(server)[: len(before)] == before
+    assert {state for state, _ in added} == {"draft"}, "left to a collection"
+    assert set(server.store.saver) == {digest_of(b"bytes")}
+
+
+def test_a_refused_push_of_the_bytes_of_a_damaged_blob_replaces_it(server: OpStoreServer) -> None:
+    server.store.push("pca", b"bytes")
+    digest = digest_of(b"bytes")
+    with server.db.write() as connection:
+        server.store.damage.add(connection, digest, Mark("its bytes are wrong", 1))
+    with pytest.raises(errors.OpNotFound):
+        server.store.push("forest", b"bytes", valid_for=["lda@1.0.0"])
+    assert server.store.show("pca").damaged is UNSET
+    assert sorted(each for each in objects(server) if each[1]) == [("blob", digest), ("trash", digest)]
 
 
 def test_the_check_of_readiness_is_one_request(server: OpStoreServer) -> None:

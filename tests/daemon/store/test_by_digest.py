@@ -66,7 +66,7 @@ def test_a_missing_blob_makes_no_version(files: OpStoreServer, why: str) -> None
 
 def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None:
     """It may not be on the disk yet, or a refused push may be about to delete it."""
-    files.store.uploads.publish_small(b"bytes", DIGEST)
+    files.store.uploads.prepare_small(b"bytes", DIGEST)()
     assert DIGEST in files.store.saver
     with pytest.raises(errors.BlobNotFound):
         by_digest(files)

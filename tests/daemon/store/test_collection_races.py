@@ -67,13 +67,13 @@ def after(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, do: Callabl
 # --- pushes ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["publish", "publish_small"])
+@pytest.mark.parametrize("way", ["publish", "prepare_small"])
 def test_a_blob_that_a_push_has_published_is_not_collected_before_its_transaction(
     server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     collected: list[Collection] = []
     after(monkeypatch, server.store.uploads, way, lambda: collected.append(collect(server)))
-    pushed = server.store.push("pca", b"bytes" if way == "publish_small" else io.BytesIO(b"bytes"))
+    pushed = server.store.push("pca", b"bytes" if way == "prepare_small" else io.BytesIO(b"bytes"))
     assert [(each.garbage, each.waiting, each.drafts) for each in collected] == [(0, 1, 0)]
     assert (pushed.version, server.store.pull("pca")) == ("1.0.0", b"bytes")
 
@@ -97,7 +97,7 @@ def test_a_push_whose_blob_is_collected_while_it_begins_publishes_it_again(
         trash(taken)
 
     monkeypatch.setattr(server.store.saver, "trash", moved)
-    after(monkeypatch, server.store.uploads, "publish_small", published.set)
+    after(monkeypatch, server.store.uploads, "prepare_small", published.set)
     collected = server.store.collect_garbage(grace=0)
     pushing.join()
     assert (collected.garbage, trashed(server)) == (1, {digest})

@@ -133,17 +133,18 @@ def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int
     """Delete blobs right after their publication, `times` times, as a collector may; return the deleted ones."""
     taken = list[Digest]()
 
-    def overtaken(publish: Callable[..., None]) -> Callable[..., None]:
-        def published(*arguments: Any) -> None:
-            publish(*arguments)
+    def overtaken(publish: Callable[..., Any]) -> Callable[..., Any]:
+        def published(*arguments: Any) -> Any:
+            result = publish(*arguments)
             if len(taken) < times:
                 digest = arguments[-1]
                 server.store.saver.delete(digest)
                 taken.append(digest)
+            return result
 
         return published
 
-    for way in ("publish", "publish_small"):
+    for way in ("publish", "prepare_small"):
         monkeypatch.setattr(server.store.uploads, way, overtaken(getattr(server.store.uploads, way)))
     return taken
 

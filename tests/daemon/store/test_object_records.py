@@ -55,6 +55,15 @@ def new(records: DatabaseObjectRecords) -> str:
     return key
 
 
+def test_several_objects_are_recorded_and_forgotten_in_one_transaction(records: DatabaseObjectRecords) -> None:
+    keys = [uuid.uuid4().hex for _ in range(3)]
+    records.begin_all(keys)
+    assert states(records) == dict.fromkeys(keys, "draft")
+    assert records.publish(keys[0], DIGEST, 3)
+    records.forget(*keys)
+    assert states(records) == {keys[0]: "blob"}
+
+
 def blob(records: DatabaseObjectRecords, size: int = 3) -> str:
     key = new(records)
     assert records.publish(key, DIGEST, size)

@@ -52,24 +52,24 @@ def bookkeeping(number: int) -> dict[str, Any]:
     }
 
 
-def test_a_small_push_takes_eight_statements_in_one_transaction(memory: OpStoreServer) -> None:
+def test_a_small_push_takes_seven_statements_in_one_transaction(memory: OpStoreServer) -> None:
     """The op, its newest version, the assigned numbers, the position, its entry, the sequence, the version."""
     memory.store.push("pca", b"first")
     with counted(memory, begins=True) as statements:
         memory.store.push("pca", b"second")
-    assert len(statements) == 1 + 8, statements
+    assert len(statements) == 1 + 7, statements
     memory.store.idempotent(IdempotentRequest("me", "first", "request")).push(
         "pca", b"third"
     )  # counts the owner's keys
     with counted(memory, begins=True) as statements:
         memory.store.idempotent(IdempotentRequest("me", "key", "request")).push("pca", b"fourth")
-    assert len(statements) == 1 + 8 + 3, "the earlier result of the key, results older than a day, and the new result"
+    assert len(statements) == 1 + 7 + 2, "the earlier result of the key with the time of the oldest, and the new result"
 
 
 def test_the_first_push_of_an_op_takes_two_statements_more(memory: OpStoreServer) -> None:
     with counted(memory) as statements:
         memory.store.push("pca", b"first")
-    assert len(statements) == 8 + 2, "the op is created, and has neither a stored nor a registered version"
+    assert len(statements) == 7 + 2, "the op is created, and has neither a stored nor a registered version"
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -78,7 +78,7 @@ def test_labels_links_and_tags_of_a_push_take_further_statements(memory: OpStore
     memory.store.push("pca", b"first", **bookkeeping(number))
     with counted(memory) as statements:
         pushed = memory.store.push("pca", b"second", **bookkeeping(number))
-    assert len(statements) <= 8 + 3 + 2 + 12 * number
+    assert len(statements) <= 7 + 3 + 2 + 12 * number
     told = msgspec.structs.asdict(pushed)
     assert {name: told[name] for name in VersionRecord.__struct_fields__} == msgspec.structs.asdict(
         memory.store.show("pca")
