@@ -1045,7 +1045,7 @@ class DatabaseLost(Unavailable):
 
 class DatabaseDamaged(Unavailable):
     message = "the database {database} can't be used as it is: {reason}"
-    hint = "leave its files as they are; see Recovery in the documentation"
+    hint = "leave it as it is; see Recovery in the documentation"
 
 
 class DatabaseReplaced(Unavailable):
