@@ -24,6 +24,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import FileSaver
 from tests.daemon.page import stores
 from tests.daemon.page.browser import chromium
+from tests.support.places import LocalPlace
 from tests.support.terminal import printed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,13 +109,13 @@ def draw(name: str, line: str, columns: int, env: dict[str, str]) -> None:
 def main() -> None:
     """Make all pictures."""
     FOLDER.mkdir(exist_ok=True)
-    with closing(stores.server()) as server:
+    with closing(stores.server(LocalPlace())) as server:
         stores.few(server.store)
         stores.folders(server.store)
         stores.runs(server.store)
         stores.bisection(server.store)
         shoot(server, PAGES)
-    with closing(stores.server()) as server:
+    with closing(stores.server(LocalPlace())) as server:
         stores.many_versions(server, 500)
         shoot(server, LARGE)
     with shell() as env:
