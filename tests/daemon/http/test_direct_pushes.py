@@ -117,16 +117,16 @@ class Daemons:
 
 
 @pytest.fixture(scope="module")
-def place(object_store: ObjectStore) -> Iterator[Bucket]:
+def prefix(object_store: ObjectStore) -> Iterator[Bucket]:
     with object_store.fresh_prefix() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def daemons(place: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
+def daemons(prefix: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
     with ExitStack() as held:
         monkeypatch = held.enter_context(pytest.MonkeyPatch.context())
-        for name, value in place.environ.items():
+        for name, value in prefix.environ.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(open_upload, "DIRECT_FROM", PART + 1)
         monkeypatch.setattr(parts, "PART", PART)
@@ -135,7 +135,7 @@ def daemons(place: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         database.acquire(None)
         servers, https = [], []
         for _ in range(2):
-            saver = S3Saver(place.url, direct="on")
+            saver = S3Saver(prefix.url, direct="on")
             server = OpStoreServer(
                 saver, database, token=ADMIN_TOKEN, tokens={WRITE_TOKEN: "write", READ_TOKEN: "read"}
             )
@@ -184,7 +184,7 @@ def test_part_urls_expire_after_a_while(daemons: Daemons) -> None:
     assert url not in repr(found)
 
 
-def test_a_url_stores_these_bytes_as_this_part_and_allows_nothing_else(daemons: Daemons, place: Bucket) -> None:
+def test_a_url_stores_these_bytes_as_this_part_and_allows_nothing_else(daemons: Daemons, prefix: Bucket) -> None:
     upload, other = daemons.create(), daemons.create()
     first, second = cut(DATA, 0, PART, PART)
     url, _ = daemons.urls(upload, 0, [first, second])
@@ -218,7 +218,7 @@ def test_a_url_stores_these_bytes_as_this_part_and_allows_nothing_else(daemons: 
         assert answer.status_code in (400, 403, 405)
     assert list(daemons.saver().bucket.parts(object_name(one.key), one.multipart)) == []
     assert put(url, first).status_code == 200
-    assert object_name(one.key) not in place.list_keys(), "a part is no object"
+    assert object_name(one.key) not in prefix.list_keys(), "a part is no object"
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
