@@ -151,11 +151,11 @@ BODIES: Bodies = {
 }
 
 
-@pytest.mark.parametrize("place", BODIES)
-def test_an_invalid_name_in_a_body_is_refused(http: Http, watch: Watch, place: str) -> None:
+@pytest.mark.parametrize("member", BODIES)
+def test_an_invalid_name_in_a_body_is_refused(http: Http, watch: Watch, member: str) -> None:
     http.register("up", a="1")
     watch.mark()
-    method, path, body = BODIES[place]
+    method, path, body = BODIES[member]
     for name in BAD.values():
         details = watch.assert_problem(http.ask(method, path, body(name)), 400, "InvalidName")
         assert details["name"] == name
@@ -170,12 +170,12 @@ QUERIES: dict[str, tuple[str, Callable[[str], list[tuple[str, str]]]]] = {
 }
 
 
-@pytest.mark.parametrize("place", QUERIES)
-def test_an_invalid_name_in_a_query_is_refused(http: Http, watch: Watch, place: str) -> None:
+@pytest.mark.parametrize("member", QUERIES)
+def test_an_invalid_name_in_a_query_is_refused(http: Http, watch: Watch, member: str) -> None:
     http.register("up", a="1")
     assert http.post(routes.PIPELINES, {"name": "p", "ops": ["up", "down"]}).status_code == 201
     watch.mark()
-    path, params = QUERIES[place]
+    path, params = QUERIES[member]
     for name in BAD.values():
         watch.assert_problem(http.get(path, params=params(name)), 400, "InvalidName")
 

@@ -43,10 +43,12 @@ def test_an_invalid_cursor_is_refused(http: Http, filled: Watch, path: str) -> N
 
 def test_a_cursor_may_point_anywhere(http: Http, filled: Watch) -> None:
     for path, key in LISTINGS.items():
-        numbers = ("0", "9" * 18) if key in ("versions", "links") else ("", "~", "a\0b", "ä", "'; DROP TABLE op; --")
+        numbers = ("0", "9" * 18) if key in ("versions", "links") else ("", "~", "ä", "'; DROP TABLE op; --")
         for cursor in numbers:
             response = http.get(path, params={"cursor": cursor})
             assert (response.status_code, type(response.json()[key])) == (200, list)
+    for path in ("/v1/ops", "/v1/pipelines"):
+        filled.assert_problem(http.get(path, params={"cursor": "a\0b"}), 400, "InvalidRequest")
     filled.assert_unchanged()
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import update
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata.tables import Base
+from opstore_daemon.metadata.tables import Base, Counter
 from opstore_daemon.store.store import Store
 from tests.support.new_run import new_run
 from tests.support.statements import counted
@@ -39,7 +40,7 @@ def multiply(server: OpStoreServer, count: int) -> None:
                 f" INSERT INTO {table} ({key}, {others}) SELECT {last} + n, {others} FROM more, {table}"
                 f" WHERE {key} = {last}"
             )
-        connection.exec_driver_sql("UPDATE counter SET position = ?", (last + count,))
+        connection.execute(update(Counter).values(position=last + count))
 
 
 @pytest.mark.parametrize("read", READS)
