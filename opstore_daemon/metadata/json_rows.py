@@ -4,9 +4,9 @@ So a statement has one form, whatever their number: it is built, sent and planne
 parameters counts. PostgreSQL compares a row with 200 parameters one after another unless it plans for their values.
 """
 
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Boolean, ColumnElement, Integer, TableValuedAlias, literal_column
+from sqlalchemy import ARRAY, Boolean, ColumnElement, Integer, TableValuedAlias, any_, literal_column, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -25,7 +25,10 @@ def number_at(rows: TableValuedAlias, place: int) -> ColumnElement[int]:
 
 
 def is_among(column: Any, parameter: Any) -> ColumnElement[bool]:
-    """Return the condition that the number is one of those in the parameter: a JSON list of integers."""
+    """Return the condition that the number is one of those in the parameter: a list of integers.
+
+    PostgreSQL gets one array. SQLite gets a parameter for each, with which it finds the right index.
+    """
     return _IsAmong(column, parameter)
 
 
@@ -37,9 +40,17 @@ def is_selected(column: Any, query: Any) -> ColumnElement[bool]:
     return _IsSelected(column, query)
 
 
-class _IsSelected(FunctionElement[bool]):
-    name = "json_is_selected"
+class _Condition(FunctionElement[bool]):
     type = Boolean()
+
+    def self_group(self, against: Any = None) -> Self:
+        """Return the condition as it is: with `= 1`, which SQLAlchemy adds on SQLite, no index would serve it."""
+        del against
+        return self
+
+
+class _IsSelected(_Condition):
+    name = "json_is_selected"
     inherit_cache = True
 
 
@@ -55,22 +66,21 @@ def _(element: Any, compiler: Any, **options: Any) -> str:
     return f"{column} = ANY (ARRAY{query})"
 
 
-class _IsAmong(FunctionElement[bool]):
+class _IsAmong(_Condition):
     name = "json_is_among"
-    type = Boolean()
     inherit_cache = True
 
 
 @compiles(_IsAmong)
 def _(element: Any, compiler: Any, **options: Any) -> str:
-    column, numbers = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608 - of compiled parts
+    column, numbers = element.clauses
+    return str(compiler.process(column.in_(numbers), **options))
 
 
 @compiles(_IsAmong, "postgresql")
 def _(element: Any, compiler: Any, **options: Any) -> str:
-    column, numbers = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} = ANY (CAST(translate(CAST({numbers} AS TEXT), '[]', '{{}}') AS INTEGER[]))"
+    column, numbers = element.clauses
+    return str(compiler.process(column == any_(type_coerce(numbers, ARRAY(Integer))), **options))
 
 
 class _Rows(FunctionElement[Any]):

@@ -67,12 +67,12 @@ def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executa
 
 def any_valid_of(snapshot: Snapshot, upstream_versions: Sequence[VersionRow], downstream: OpRow) -> bool:
     """Return whether any of these upstream versions has a valid link to the downstream op or to a version of it."""
-    ids = json.dumps([row.id for row in upstream_versions])
+    ids = [row.id for row in upstream_versions]
     return snapshot.execute(_any_valid_of(snapshot.time_filter, ids=ids, down=downstream.id)).first() is not None
 
 
 @prepared
-def _any_valid_of(time_filter: TimeFilter, *, ids: str, down: int) -> Executable:
+def _any_valid_of(time_filter: TimeFilter, *, ids: Sequence[int], down: int) -> Executable:
     # No condition on the upstream op: with one, SQLite reads all links between the two ops.
     links = and_(is_among(Link.upstream_version_id, ids), Link.downstream_id == down, time_filter.in_force(Link))
     return select(Link.position).where(links, Link.state == "valid").limit(1)
@@ -82,12 +82,12 @@ def to_versions(
     snapshot: Snapshot, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]
 ) -> list[LinkInForce]:
     """Return the links in force for exactly these versions of the downstream op."""
-    targets = json.dumps([version.id for version in versions])
+    targets = [version.id for version in versions]
     return _in_force(snapshot, _to_versions(snapshot.time_filter, up=upstream.id, down=downstream.id, targets=targets))
 
 
 @prepared
-def _to_versions(time_filter: TimeFilter, *, up: int, down: int, targets: str) -> Executable:
+def _to_versions(time_filter: TimeFilter, *, up: int, down: int, targets: Sequence[int]) -> Executable:
     return _select_relevant().where(_between(up, down), is_among(target_id, targets), effective(time_filter))
 
 
@@ -123,8 +123,7 @@ def of_versions(
         return []
     targets = [0, *(version.id for version in versions)]
     ids = [row.id for row in candidates]
-    lists = {"ids": json.dumps(ids), "targets": json.dumps(targets)}
-    found = _in_force(snapshot, _of_versions(snapshot.time_filter, down=downstream.id, **lists))
+    found = _in_force(snapshot, _of_versions(snapshot.time_filter, ids=ids, down=downstream.id, targets=targets))
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         # One parameter, however many lines.
@@ -137,7 +136,7 @@ def of_versions(
 
 
 @prepared
-def _of_versions(time_filter: TimeFilter, *, ids: str, down: int, targets: str) -> Executable:
+def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
     # No condition on the upstream op: with one, SQLite reads all links between the two ops.
     own, to_targets = is_among(Link.upstream_version_id, ids), is_among(target_id, targets)
     return _select_relevant().where(own, Link.downstream_id == down, to_targets, effective(time_filter))
