@@ -43,6 +43,11 @@ class ReservedKeys:
             self._keys += [(now, each) for each in others]
         return key
 
+    def drop(self) -> None:
+        """Give out none of the keys that are recorded: a record is gone, and with it perhaps theirs."""
+        with self._lock:
+            self._keys = []
+
     def give_back(self) -> None:
         """Forget the keys that nobody has taken. Raises DatabaseFailed."""
         with self._lock:

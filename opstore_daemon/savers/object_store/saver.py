@@ -137,7 +137,14 @@ class S3Saver(BaseSaver):
             with suppress(errors.OpStoreError):  # its delete is left to a collection: the request may arrive later
                 self._records.move(key, "draft", "deleting")
             raise
-        return lambda: self._records.publish(key, digest, len(data))
+
+        def publish() -> bool:
+            is_published = self._records.publish(key, digest, len(data))
+            if not is_published:
+                self._keys.drop()
+            return is_published
+
+        return publish
 
     def drafts(self) -> Iterator[str]:
         return self._records.drafts()
