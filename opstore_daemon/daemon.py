@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from opstore_daemon.home import (
     write_last_port,
     write_runtime_file,
 )
-from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.http_server.listener import GRACE, Listener
 from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler, one_line
 from opstore_daemon.metadata import Database, Migrate, unfinished
@@ -48,6 +49,7 @@ log = logging.getLogger("opstore.daemon")
 
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 REGAIN_INTERVAL = 30.0  # seconds between attempts to refill the reserve of disk space
+CLOSING = 8.0  # seconds that an object store has after GRACE: with 5 s of OPSTORE_DRAIN less than the 45 s in deploy/
 
 # Modules that the API would otherwise import with the first request that needs them: by then, an upgrade may have
 # replaced the program. The page stays lazy: its library takes long to import, and few daemons show the page.
@@ -134,7 +136,21 @@ def _withdraw(config: Config, lock: HomeLock, server: OpStoreServer) -> None:
     # Before the port is closed: while the file exists, a client that can't connect knows that this daemon is not merely
     # stopping.
     delete_runtime_file(config, lock)
+    if server.store.saver.needs_records:
+        _end_after(GRACE + CLOSING)
     server.store.collector.stop()
+
+
+def _end_after(seconds: float) -> None:
+    """End the process then, if it still runs: a request to an object store that hangs may take many minutes."""
+
+    def end() -> None:
+        log.warning("stopped without waiting for the object store any longer; clients send again what it did not store")
+        os._exit(0)  # like a kill, which loses nothing; an orderly end would wait for the threads
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _housekeeping(

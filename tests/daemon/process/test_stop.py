@@ -1,22 +1,40 @@
 """The daemon stops after a signal or the idle timeout, and never in the middle of a request."""
 
 import hashlib
+import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from opstore_daemon.http_server.listener import GRACE
 from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, environment
+from tests.support.fault_proxy import HttpProxy
+from tests.support.object_store import Bucket
+from tests.support.random_bytes import random_bytes
 from tests.support.waiting import WITHIN, wait_for
 
 pytestmark = pytest.mark.process
+
+# Half a second for running requests, and as much for the object store.
+HURRIED = """
+import sys
+from opstore_daemon import daemon
+from opstore_daemon.__main__ import main
+from opstore_daemon.http_server import listener
+
+listener.GRACE = daemon.GRACE = daemon.CLOSING = 0.5
+main(sys.argv[1:], prog_name="opstore")
+"""
 
 
 def refuses_connections(daemon: Daemon) -> bool:
@@ -163,3 +181,32 @@ def test_a_background_daemon_writes_only_to_its_log(start: Start) -> None:
     assert second.ends() == 5
     assert second.ready["error"].startswith(f"{daemon.home} is in use by the daemon at {daemon.url}")
     assert f"in use by the daemon at {daemon.url}" in (daemon.home / "daemon.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_daemon_whose_object_store_hangs_stops_all_the_same(home: Path, bucket: Bucket) -> None:
+    with HttpProxy(int(bucket.endpoint.rpartition(":")[2])) as proxy:
+        reached = bucket.at(proxy.url)
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", HURRIED, "serve", "--saver", reached.url],
+            env=environment(home, OPSTORE_READY_FD=str(writer), **reached.environ),
+            pass_fds=[writer],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writer)
+        try:
+            with open(reader) as pipe:
+                daemon = Daemon(home, process, json.loads(pipe.read()))
+            upload = daemon.begin_upload(10**9)
+            with appending(daemon, upload, 10**9) as connection:
+                proxy.hang()
+                known = len(proxy.requests)
+                connection.sendall(random_bytes(9 * 1024 * 1024))  # more than a part
+                wait_for(lambda: len(proxy.requests) > known, "the part on its way")
+                assert daemon.stop() == 0
+        finally:
+            process.kill()
+            process.wait(WITHIN)
+            proxy.resume()
+    assert "stopped without waiting for the object store any longer" in (home / "daemon.log").read_text()
