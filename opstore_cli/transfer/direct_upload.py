@@ -171,6 +171,9 @@ class DirectUpload:
                 found = self._state_after(upload.upload, self._retries, failure)
                 if found != upload:
                     raise _Moved(found, failure) from None
-                self._retries.wait(failure)
+                try:
+                    self._retries.wait(failure)
+                except errors.StorageFailed:  # it does for parts what it may not do for appends: it lists them
+                    raise DirectFailed(self._api.transport.address, failure.text) from None
             except IMPOSSIBLE as failure:
                 raise DirectFailed(self._api.transport.address, failure.text) from None

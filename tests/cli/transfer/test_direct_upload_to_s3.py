@@ -12,6 +12,7 @@ from opstore_cli.config.settings import Settings
 from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from opstore_cli.transfer.interruption import InterruptedTransfer
+from opstore_cli.transport import adapter
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.direct import DirectConnections
 from opstore_daemon.protocol import errors, limits
@@ -21,7 +22,7 @@ from opstore_daemon.savers.object_store import parts
 from opstore_daemon.store.ingest import open_upload
 from tests.support.balanced_client import BalancedClient
 from tests.support.daemons import Fleet, servers_of
-from tests.support.fault_proxy import Fault, HttpProxy, Policy, first
+from tests.support.fault_proxy import Fault, HttpProxy, Policy, every, first
 from tests.support.object_requests import Requests
 from tests.support.object_store import Bucket
 from tests.support.random_bytes import random_bytes
@@ -35,10 +36,13 @@ REFUSED = Fault("refuse", status="403 Forbidden", code="AccessDenied")
 
 
 class Setup:
-    """Daemons whose object store clients reach through `proxy`, a client of the first, and what it sends to daemons."""
+    """Daemons whose object store clients reach through `proxy`, a client of the first, and what it sends to daemons.
 
-    def __init__(self, fleet: Fleet, savers: list[S3Saver], proxy: HttpProxy, home: Path) -> None:
-        self.fleet, self.savers, self.proxy, self.home = fleet, savers, proxy, home
+    The daemons reach it through `inner`.
+    """
+
+    def __init__(self, fleet: Fleet, savers: list[S3Saver], proxy: HttpProxy, inner: HttpProxy, home: Path) -> None:
+        self.fleet, self.savers, self.proxy, self.inner, self.home = fleet, savers, proxy, inner, home
         self.client = self.new_client()
         self.appended: list[int] = []  # the offset of each append
 
@@ -60,9 +64,10 @@ def setup(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_wa
     monkeypatch.setattr(parts, "PART", PART)
     with ExitStack() as held:
         proxy = held.enter_context(HttpProxy(int(bucket.endpoint.rpartition(":")[2])))
-        savers = [S3Saver(bucket.url, direct=proxy.url) for _ in range(2)]
+        inner = held.enter_context(HttpProxy(int(bucket.endpoint.rpartition(":")[2])))
+        savers = [S3Saver(bucket.url, endpoint=inner.url, direct=proxy.url) for _ in range(2)]
         servers = held.enter_context(servers_of(savers, f"sqlite:///{tmp_path / 'opstore.db'}"))
-        made = Setup(held.enter_context(Fleet(servers)), savers, proxy, tmp_path / "home")
+        made = Setup(held.enter_context(Fleet(servers)), savers, proxy, inner, tmp_path / "home")
         append = ApiClient.append
 
         def counted(api: ApiClient, upload: str, offset: int, body: object) -> object:
@@ -105,6 +110,15 @@ def test_a_push_succeeds_whatever_the_object_store_does(setup: Setup, tmp_path: 
         pushed = setup.client.push("pca", source_file(tmp_path, data))
         assert (pushed.digest, setup.appended) == (digest_of(data), offsets), number
         assert setup.puts <= at_most, number
+
+
+def test_if_the_daemon_may_not_list_parts_it_receives_the_bytes_itself(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "MAX_RETRY_AFTER", 0.0)
+    setup.inner.fault_for = every(1, REFUSED, "GET .*uploadId=")
+    assert setup.client.push("pca", source_file(tmp_path, DATA)).digest == digest_of(DATA)
+    assert setup.appended == [0]
 
 
 def test_v_says_why_a_push_goes_through_the_daemon(
