@@ -183,6 +183,7 @@ def test_a_full_disk_refuses_the_append_and_frees_the_upload_before_it_responds(
     watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
+@pytest.mark.local
 def test_a_chunk_after_one_that_was_not_stored_is_not_kept(
     http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,6 +227,7 @@ def test_the_latest_version_is_found_beyond_removed_ones_as_fast_as_without_them
             assert statements == before[name][1], name
 
 
+@pytest.mark.local
 def test_a_push_takes_no_more_statements_than_before_removals(memory: OpStoreServer) -> None:
     store = memory.store
     store.push("pca", b"one")

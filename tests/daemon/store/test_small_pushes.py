@@ -80,6 +80,7 @@ def test_the_blob_stays_if_the_outcome_of_the_commit_is_unknown(
     assert files.store.pull("pca") == b"bytes"
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("fault", ["fsync", "link", "pwrite"])
 def test_a_disk_error_leaves_nothing_and_the_next_push_succeeds(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, fault: str
@@ -103,6 +104,7 @@ def test_a_small_push_without_disk_space_is_refused_before_it_is_written(
     assert add(files, b"byte") == "1.0.0"
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("last", ["append", "publish"])
 def test_a_crash_leaves_at_most_a_blob_without_a_version(
     make_server: Make, monkeypatch: pytest.MonkeyPatch, last: str

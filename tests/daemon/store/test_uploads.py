@@ -18,6 +18,8 @@ from tests.daemon.store.test_faults import append, uploaded
 DATA = b"0123456789"
 OWNER = "somebody"
 
+pytestmark = pytest.mark.local  # drafts in files: one in an object store is sealed, and another daemon may take it
+
 
 @pytest.fixture
 def uploads(server: OpStoreServer) -> Uploads:
@@ -35,7 +37,6 @@ def upload(uploads: Uploads) -> str:
     return made
 
 
-@pytest.mark.local
 def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -52,7 +53,6 @@ def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
-@pytest.mark.local
 def test_an_upload_whose_file_disappears_while_it_is_reopened_is_not_found(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
