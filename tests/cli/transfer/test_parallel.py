@@ -1,9 +1,7 @@
 """Several transfers at once: results, progress, fatal errors and interrupts."""
 
 import signal
-import sys
 import threading
-import traceback
 from functools import partial
 
 import pytest
@@ -16,10 +14,19 @@ from opstore_daemon.protocol import errors
 from tests.support.waiting import wait_for
 
 
-def waits_for_jobs(thread: int) -> bool:
-    """Return whether the thread waits for the end of one of the threads of `run_on_threads`, not for its start."""
-    stack = traceback.extract_stack(sys._current_frames()[thread])
-    return [frame.name for frame in stack[-3:]] == ["run_on_threads", "wait", "wait"]
+@pytest.fixture
+def is_waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return an event that is set once a thread waits for another one, but not for its start."""
+    waiting = threading.Event()
+
+    class Watched(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is not None:
+                waiting.set()
+            return super().wait(timeout)
+
+    monkeypatch.setattr(threading, "Event", Watched)
+    return waiting
 
 
 class Watched(NullDisplay):
@@ -71,12 +78,14 @@ def test_after_a_fatal_error_or_a_bug_no_more_jobs_start() -> None:
         ParallelTransfers([lambda: 1 // 0] * 50, NullDisplay()).run()
 
 
-def test_an_interrupt_that_another_thread_receives_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_that_another_thread_receives_ends_all(
+    is_waiting: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads, "GRACE", 0.0)
-    main_thread, over, waited = threading.get_ident(), threading.Event(), []
+    over, waited = threading.Event(), []
 
     def job() -> None:
-        wait_for(lambda: waits_for_jobs(main_thread), "wait")
+        assert is_waiting.wait(10)
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         waited.append(over.wait(10))
 
@@ -86,11 +95,13 @@ def test_an_interrupt_that_another_thread_receives_ends_all(monkeypatch: pytest.
     over.set()
 
 
-def test_an_interrupt_says_that_there_is_something_to_resume_also_if_the_first_bytes_came_after_it() -> None:
+def test_an_interrupt_says_that_there_is_something_to_resume_also_if_the_first_bytes_came_after_it(
+    is_waiting: threading.Event,
+) -> None:
     main_thread = threading.get_ident()
 
     def job() -> None:
-        wait_for(lambda: waits_for_jobs(main_thread), "wait")
+        assert is_waiting.wait(10)
         signal.pthread_kill(main_thread, signal.SIGINT)
         wait_for(jobs._interrupted.is_set, "interrupt")
         jobs.moved(1, 2)
