@@ -50,6 +50,7 @@ bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the s
 
 bench-daemons: $(VENV)/.installed  ## measure PostgreSQL, an object store and several daemons, with servers of its own: about 20 minutes
 	$(BIN)/python -m benchmarks.validity --db postgres
+	$(BIN)/python -m benchmarks.migration --versions 4000
 	for what in fleet database_time counters scale direct; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them
