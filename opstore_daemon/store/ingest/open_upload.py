@@ -53,7 +53,7 @@ class OpenUpload:
         self.writer: object | None = None  # whoever may append (ingest.writer)
         self.is_unstored = False  # the draft may have bytes in memory, which no other daemon would find
         self.offset_reported = False  # since this draft was opened
-        self.is_ending = False  # whoever reads its bytes for long stops, and lets others have the lock
+        self.ending: errors.OpStoreError | None = None  # which ends long reads of its bytes: others wait for the lock
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
         draft.expect(size)
         self.direct = draft if isinstance(draft, DirectDraft) else None
@@ -69,9 +69,9 @@ class OpenUpload:
         return hashed
 
     def read(self, buffer: memoryview, offset: int) -> int:
-        """Read bytes of the draft from `offset` into the buffer and return their number; raise UploadNotOpen."""
-        if self.is_ending:
-            raise errors.UploadNotOpen(upload=self.upload)
+        """Read bytes of the draft from `offset` into the buffer and return their number; raise `ending`."""
+        if self.ending is not None:
+            raise self.ending
         return self.draft.read_at(offset, buffer)
 
     @contextmanager

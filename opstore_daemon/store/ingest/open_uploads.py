@@ -61,7 +61,7 @@ class OpenUploads:
         """Store what was accepted, and close all drafts; their bytes stay."""
         with self._lock:
             for opened in self._opened.values():
-                opened.is_ending = True
+                opened.ending = errors.UploadNotOpen(upload=opened.upload)
                 with opened.lock:
                     if not opened.closed:
                         with suppress(errors.OpStoreError):  # the client sends again what was not stored

@@ -398,7 +398,7 @@ class Uploads(ExpiringUploads):
         if opened is None:
             self._saver.discard(upload)
             return
-        opened.is_ending = True
+        opened.ending = errors.UploadNotFound(upload=upload)
         with opened.lock:  # removed from `opened` only afterwards, so that other threads wait for a publish
             opened.close()
             self._saver.discard(upload)

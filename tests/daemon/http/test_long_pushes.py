@@ -185,7 +185,7 @@ def test_a_read_ends_when_its_upload_is_discarded(daemons: Daemons, monkeypatch:
     assert opened is not None
     thread = threading.Thread(target=lambda: daemons.https[1].delete(f"/v1/uploads/{upload}"))
     thread.start()
-    wait_for(lambda: opened.is_ending, "the deletion")
+    wait_for(lambda: opened.ending, "the deletion")
     gate.set()
     thread.join()
     assert reads == [0]
@@ -203,7 +203,7 @@ def stop_while_it_reads(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> No
 
     def while_it_stops(hashed: PassingHash, buffer: memoryview) -> None:
         reads.append(hashed.hashed)
-        wait_for(lambda: opened().is_ending, "the stop")
+        wait_for(lambda: opened().ending, "the stop")
         step(hashed, buffer)
 
     def opened() -> OpenUpload:
