@@ -3,6 +3,8 @@
 import logging
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from opstore_cli.output.document import Output
 
@@ -17,7 +19,17 @@ class _Notes(logging.Handler):
 
 
 def show_log(out: "Output") -> None:
-    """Write the log of the client as notes, in place of where an earlier call has it written."""
+    """Write the log of the client as notes, to the end of the command."""
+    _hide_log()
     log = logging.getLogger("opstore_cli")
     log.setLevel(logging.INFO)
-    log.handlers = [each for each in log.handlers if not isinstance(each, _Notes)] + [_Notes(out)]
+    log.addHandler(_Notes(out))
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.find_root().call_on_close(_hide_log)
+
+
+def _hide_log() -> None:
+    log = logging.getLogger("opstore_cli")
+    for handler in [each for each in log.handlers if isinstance(each, _Notes)]:
+        log.removeHandler(handler)

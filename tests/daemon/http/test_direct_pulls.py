@@ -166,7 +166,7 @@ def test_if_the_object_store_is_not_reached_the_daemon_sends_the_bytes_and_v_say
     monkeypatch.setenv("OPSTORE_HOME", str(tmp_path / "another"))
     monkeypatch.setenv("OPSTORE_TOKEN", server.token)
     note = "pca@1.0.0 comes through the daemon: http://127.0.0.1:1: connection refused\n"
-    for option, text in (("-q", ""), ("-v", note)):
+    for option, text in (("-v", note), ("-q", "")):
         target = tmp_path / f"out{option}"
         assert main(["--url", http.url, option, "pull", "pca@1.0.0", "-o", str(target)], Session()) == 0
         assert (target.read_bytes(), capsys.readouterr().err) == (DATA, text)

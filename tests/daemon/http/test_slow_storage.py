@@ -418,8 +418,9 @@ def test_a_client_that_goes_while_its_pull_waits_leaves_nothing_behind(both: Dae
         pull(raw, "blob", "Range: bytes=0-")
         wait_for(lambda: any(each._is_fetching for each in both.listeners[0]._channels()), "the wait for bytes")
         raw.close()
-        both.after(1)
-        assert both.listeners[0]._channels() == []
+        # Its first thread may not have left the request yet: a client that has gone is noticed afterwards.
+        while both.listeners[0]._channels():
+            both.after(1)
         assert shared.readers == 1, "a thread reads from it"
     wait_for(lambda: shared.readers == 0, "the end of all readers")
 
@@ -557,6 +558,7 @@ def test_a_daemon_that_stops_while_the_store_is_blocked_wakes_nobody_afterwards(
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 def test_bytes_of_a_folder_are_received_by_the_loop_without_copying(
     server: OpStoreServer, listener: Listener, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,6 +423,8 @@ def calls(body: bytes) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    with suppress(errors.InvalidRequest):
+        decode(body, Problem)  # what the first time imports does not count
     before = sys.getprofile()
     sys.setprofile(note)
     try:

@@ -51,12 +51,12 @@ def columns(database: Database) -> set[str]:
 
 
 def test_an_older_schema_is_upgraded_by_one_of_several_daemons(
-    database: Database, postgres_url: str, release: Callable[[str], None]
+    database: Database, store_url: str, release: Callable[[str], None]
 ) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
     release("pass")
-    databases = [Database(postgres_url) for _ in range(3)]
+    databases = [Database(store_url) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda each: Migrate(each).upgrade(), databases)) == [None] * 3
     for each in databases:
@@ -75,10 +75,10 @@ def test_an_upgrade_that_fails_leaves_the_old_schema_whole(database: Database, r
 
 
 def test_an_upgrade_waits_for_the_transactions_of_older_daemons(
-    database: Database, postgres_url: str, release: Callable[[str], None]
+    database: Database, store_url: str, release: Callable[[str], None]
 ) -> None:
     release("pass")
-    with closing(Database(postgres_url)) as later, ThreadPoolExecutor(1) as pool:
+    with closing(Database(store_url)) as later, ThreadPoolExecutor(1) as pool:
         with database.write() as connection:
             connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
             upgrade = pool.submit(Migrate(later).upgrade)
