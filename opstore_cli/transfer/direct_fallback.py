@@ -1,4 +1,4 @@
-"""What happens when a transfer past the daemon fails: the daemon transfers the rest."""
+"""Say that a transfer past the daemon failed, and that the daemon transfers the rest."""
 
 import logging
 

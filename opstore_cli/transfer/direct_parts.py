@@ -1,6 +1,5 @@
 """Send parts of an upload to the object store, a few in parallel."""
 
-import base64
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,10 +9,14 @@ from opstore_cli.transfer.retry import RetryBudget
 from opstore_cli.transfer.source import Source
 from opstore_cli.transfer.source_body import SourceBody
 from opstore_cli.transfer.threads import run_on_threads
-from opstore_cli.transport.direct_interface import DirectConnections, DirectExpired, DirectFailed, DirectInterrupted
+from opstore_cli.transport.direct_interface import (
+    PARALLEL,
+    DirectConnections,
+    DirectExpired,
+    DirectFailed,
+    DirectInterrupted,
+)
 from opstore_daemon.protocol.digests import Digest
-
-MAX_PARALLEL = 4  # parts: each has a connection, and a piece of READ_SIZE in memory
 
 
 @dataclass
@@ -32,11 +35,6 @@ class Part:
     def size(self) -> int:
         """The number of bytes."""
         return self.end - self.start
-
-    @property
-    def checksum(self) -> str:
-        """The digest as base64, as S3 has it."""
-        return base64.b64encode(bytes.fromhex(self.digest.hex)).decode()
 
 
 class _Stopped(Exception):
@@ -65,7 +63,7 @@ class PartSender:
             self._connections = self._connect(parts[0].url)
         self._waiting.extend(parts)
         self._failures.clear()
-        run_on_threads(self._work, min(MAX_PARALLEL, len(parts)), self._stop, self._tick)
+        run_on_threads(self._work, min(PARALLEL, len(parts)), self._stop, self._tick)
         for bug in self._bugs:
             raise bug
         for failure in sorted(self._failures, key=lambda each: isinstance(each, DirectExpired)):
@@ -108,7 +106,7 @@ class PartSender:
         while True:
             try:
                 part.sent = 0
-                part.etag = self._connections.put(part.url, self._body(part), part.checksum)
+                part.etag = self._connections.put(part.url, self._body(part), part.digest.base64)
             except DirectInterrupted as failure:
                 tries += 1
                 if self._is_stopped.is_set() or (tries > 1 and not self.has_worked):

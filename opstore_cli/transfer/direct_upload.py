@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from opstore_cli.transfer.checksum import SourceHash
 from opstore_cli.transfer.direct_fallback import note_fallback
-from opstore_cli.transfer.direct_parts import MAX_PARALLEL, Part, PartSender
+from opstore_cli.transfer.direct_parts import Part, PartSender
 from opstore_cli.transfer.retry import RETRYABLE_UPLOAD, RetryBudget
 from opstore_cli.transfer.source import Source
 from opstore_cli.transfer.threads import run_briefly
 from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
-from opstore_cli.transport.direct_interface import DirectConnections, DirectExpired, DirectFailed
+from opstore_cli.transport.direct_interface import PARALLEL, DirectConnections, DirectExpired, DirectFailed
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewPart, NewParts, PartUrls, SentPart, SentParts, Upload
@@ -27,7 +27,7 @@ T = TypeVar("T", PartUrls, Upload)
 # Errors of a daemon that can't do it for this upload, such as one that is older than the one that offered it.
 IMPOSSIBLE = (errors.Refused, errors.Conflict, errors.RouteNotFound)
 
-# Bytes of a page, or MAX_PARALLEL parts if they have more: the client hashes a page before it sends it, and a crash of
+# Bytes of a page, or PARALLEL parts if they have more: the client hashes a page before it sends it, and a crash of
 # the client costs what it has not reported.
 PAGE = 256 * 1024 * 1024
 
@@ -123,7 +123,7 @@ class DirectUpload:
 
     def _next_page(self, upload: Upload) -> list[Part]:
         size, part_size = self._source.size or 0, upload.part_size or 1
-        count = min(max(PAGE // part_size, MAX_PARALLEL), limits.MAX_DIRECT_PARTS)
+        count = min(max(PAGE // part_size, PARALLEL), limits.MAX_DIRECT_PARTS)
         starts = [upload.offset + number * part_size for number in range(count)]
         ends = [(start, min(start + part_size, size)) for start in starts if start < size]
         return [Part(start, end, self._hashed.digest_of_part(start, end)) for start, end in ends]

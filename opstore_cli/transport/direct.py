@@ -37,7 +37,7 @@ from opstore_cli.transport.connections import (
     Pieces,
     certificates,
 )
-from opstore_cli.transport.direct_interface import DirectExpired, DirectFailed, DirectInterrupted
+from opstore_cli.transport.direct_interface import PARALLEL, DirectExpired, DirectFailed, DirectInterrupted
 from opstore_cli.transport.failures import causes, translated_errors
 from opstore_cli.transport.interface import Body
 from opstore_cli.transport.response import ApiResponse
@@ -45,7 +45,6 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.protocol.limits import READ_SIZE
 
-PARALLEL = 4  # connections that are kept, as many as there are threads that send parts
 CHECKSUM = "x-amz-checksum-sha256"
 # What the query of a URL for a part has. Nothing is sent to any other URL.
 SIGNED_PART = frozenset(("uploadid", "partnumber", "x-amz-signature"))

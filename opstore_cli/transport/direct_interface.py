@@ -5,6 +5,8 @@ from typing import Protocol
 from opstore_cli.transport.interface import Body
 from opstore_cli.transport.response import ApiResponse
 
+PARALLEL = 4  # parts of an upload that are sent at once: each has a connection, and a piece of READ_SIZE in memory
+
 
 class DirectConnections(Protocol):
     """Connections to the server of a URL in the object store, past the daemon, for any thread."""

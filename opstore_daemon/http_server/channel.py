@@ -201,7 +201,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """
         sent = 0
         limit = self.server.share
-        while (outbuf := self._unsent()) and not self._is_fetching:
+        while (outbuf := self._unsent()) and not _must_fetch(outbuf):
             if sent >= limit:
                 if do_close or self.server.threads_are_wanted():
                     break
@@ -229,8 +229,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     @property
     def _is_fetching(self) -> bool:
         """Whether a thread reads the bytes to send next."""
-        outbuf = self._unsent()
-        return isinstance(outbuf, FetchedBuffer) and not outbuf.is_ready()
+        return _must_fetch(self._unsent())
 
     def take_pending_head(self) -> bytes:
         """Return the pending head and clear it."""
@@ -357,6 +356,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._behind, self.buffered = b"", 0
         super().handle_close()
         self.server.connection_closed()
+
+
+def _must_fetch(outbuf: Any) -> bool:
+    """Return whether the next bytes of the buffer have to be read by a thread first; have it read them."""
+    return isinstance(outbuf, FetchedBuffer) and not outbuf.is_ready()
 
 
 def _has_unread(connection: socket.socket) -> bool:

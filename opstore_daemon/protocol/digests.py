@@ -1,5 +1,6 @@
 """Digests: `sha256:` and 64 hex digits of all bytes of a blob, as OCI writes them."""
 
+import binascii
 import hashlib
 import re
 from typing import Protocol
@@ -27,6 +28,11 @@ class Digest(CheckedText):
     def hex(self) -> str:
         """The 64 hex digits."""
         return self.removeprefix(PREFIX)
+
+    @property
+    def base64(self) -> str:
+        """The same bytes as S3 writes a checksum."""
+        return binascii.b2a_base64(bytes.fromhex(self.hex), newline=False).decode()
 
 
 _LEGAL = re.compile(Digest.PATTERN)

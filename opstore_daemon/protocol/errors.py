@@ -652,7 +652,7 @@ class UploadNotOpen(Conflict):
 
 
 class PartNotStored(Conflict):
-    """Of a part that a client has sent past the daemon. Those before it are recorded: it continues at the offset."""
+    """The object store lacks a part that a client reports. Those before it count: it continues at the offset."""
 
     message = "the object store does not have the part at {offset} of the upload {upload} as reported: send it again"
 

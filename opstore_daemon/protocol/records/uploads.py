@@ -46,7 +46,7 @@ class NewParts(Request, frozen=True, kw_only=True):
 
 
 class PartUrls(Record, frozen=True, kw_only=True):
-    """Where to send each of the parts, in their order: a PUT of its bytes to its URL, before `expires_at`.
+    """The URLs of parts, in their order: a PUT of its bytes sends each, before `expires_at`.
 
     The header `x-amz-checksum-sha256` has the part's SHA-256 in base64: it and Content-Length are signed. A URL is a
     credential for these bytes until it expires: it belongs in no log, and gets no token.

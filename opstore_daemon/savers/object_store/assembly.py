@@ -19,6 +19,7 @@ from opstore_daemon.savers.object_store.client import Bucket, Head, Sent, Taken,
 from opstore_daemon.savers.object_store.keys import new_key, object_name
 from opstore_daemon.savers.object_store.parts import MAX_PARTS
 from opstore_daemon.savers.object_store.reader import ObjectReader
+from opstore_daemon.savers.object_store.recorded_put import put_recorded
 
 
 class Assembly:
@@ -96,12 +97,7 @@ class Assembly:
         """Store all bytes behind the parts as the tail, in place of the one before."""
         record, key = self.record, new_key()
         self._records.begin(key)
-        try:
-            self._bucket.put(object_name(key), data)
-        except BaseException:
-            with suppress(errors.OpStoreError):  # its delete is left to a collection: the request may arrive later
-                self._records.move(key, "draft", "deleting")
-            raise
+        put_recorded(self._bucket, self._records, key, data)
         try:
             self._records.set_tail(record.upload, record.fence, key, len(data))
         except DraftTaken:

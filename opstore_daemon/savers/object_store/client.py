@@ -1,7 +1,5 @@
 """The requests to one bucket: each is one method here, has timeouts, is repeated a few times, and raises our errors."""
 
-import base64
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from botocore.session import Session
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.object_records import Part
 from opstore_daemon.savers.object_store import failures
 from opstore_daemon.savers.object_store.body import SentBody
@@ -88,7 +87,7 @@ class Unfinished(NamedTuple):
 
 def sha256(data: bytes | bytearray) -> str:
     """Return the SHA-256 of the data as the object store takes it."""
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return digest_of(data).base64
 
 
 class Bucket:

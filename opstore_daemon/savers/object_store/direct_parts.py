@@ -1,9 +1,7 @@
 """The parts of an upload that clients send to the object store themselves."""
 
-import base64
 from collections.abc import Sequence
 
-from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewPart, SentPart
 from opstore_daemon.savers.object_records import Part
 from opstore_daemon.savers.object_store.assembly import Assembly
@@ -23,7 +21,7 @@ class DirectParts:
         assert record.multipart is not None  # noqa: S101
         name, first = object_name(record.key), len(record.parts) + 1
         return [
-            self._public.part_url(name, record.multipart, number, part.size, _checksum(part.digest), seconds)
+            self._public.part_url(name, record.multipart, number, part.size, part.digest.base64, seconds)
             for number, part in enumerate(parts, first)
         ]
 
@@ -35,18 +33,13 @@ class DirectParts:
         listed = {(sent.number, sent.size, _bare(sent.etag)): sent for sent in self._assembly.sent_parts()}
         found: list[Part] = []
         for number, part in enumerate(parts, len(self._assembly.parts) + 1):
-            sent, checksum = listed.get((number, part.size, _bare(part.etag))), _checksum(part.digest)
+            sent, checksum = listed.get((number, part.size, _bare(part.etag))), part.digest.base64
             if sent is None or sent.checksum not in (None, checksum):
                 break
             found.append(Part(number, sent.size, sent.etag, checksum))
         if found:
             self._assembly.add_parts(found)
         return len(found)
-
-
-def _checksum(digest: Digest) -> str:
-    """Return the digest as the object store takes it."""
-    return base64.b64encode(bytes.fromhex(digest.hex)).decode()
 
 
 def _bare(etag: str) -> str:

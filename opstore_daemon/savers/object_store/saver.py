@@ -33,6 +33,7 @@ from opstore_daemon.savers.object_store.leftovers import Leftovers
 from opstore_daemon.savers.object_store.parts import MAX_SIZE
 from opstore_daemon.savers.object_store.place import Place
 from opstore_daemon.savers.object_store.reader import BUFFER, ObjectReader
+from opstore_daemon.savers.object_store.recorded_put import put_recorded
 from opstore_daemon.savers.object_store.reserved_keys import ReservedKeys
 from opstore_daemon.savers.object_store.survey import Survey
 
@@ -131,12 +132,7 @@ class S3Saver(BaseSaver):
         """Store the bytes by one request. If nobody makes them a blob, they are left to a collection."""
         del upload
         digest, key = Digest.parse(digest), self._keys.take()
-        try:
-            self._bucket.put(object_name(key), data)
-        except BaseException:
-            with suppress(errors.OpStoreError):  # its delete is left to a collection: the request may arrive later
-                self._records.move(key, "draft", "deleting")
-            raise
+        put_recorded(self._bucket, self._records, key, data)
 
         def publish() -> bool:
             is_published = self._records.publish(key, digest, len(data))

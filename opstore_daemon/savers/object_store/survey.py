@@ -1,4 +1,4 @@
-"""What `fsck` learns by listing the bucket: objects that are not recorded, not there, or of another size."""
+"""List the bucket for `fsck`: objects that are not recorded, not there, or of another size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice

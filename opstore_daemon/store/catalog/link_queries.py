@@ -14,8 +14,8 @@ from sqlalchemy import (
     text,
 )
 
-from opstore_daemon.metadata.json_rows import is_among, is_selected, json_rows, number_at
-from opstore_daemon.metadata.lookups import ONE
+from opstore_daemon.metadata.json_rows import json_rows, number_at
+from opstore_daemon.metadata.lookups import ONE, is_among, is_selected
 from opstore_daemon.metadata.statements import Query, prepared
 from opstore_daemon.metadata.tables import Link, Version, aliased
 from opstore_daemon.protocol.versions import VersionNumber

@@ -9,7 +9,7 @@ from opstore_daemon.store.ingest.upload_hash import UploadHash
 
 
 class Verified(NamedTuple):
-    """What was computed of all bytes."""
+    """The digest and the checksum of all bytes of an upload."""
 
     digest: Digest
     checksum: Checksum

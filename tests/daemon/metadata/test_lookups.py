@@ -1,9 +1,9 @@
-"""Lists of numbers in a statement: SQLAlchemy adds nothing that would hide a condition from the indexes of SQLite."""
+"""Conditions of lookups: SQLAlchemy adds nothing that would hide a condition from the indexes of SQLite."""
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import dialect
 
-from opstore_daemon.metadata.json_rows import is_among, is_selected
+from opstore_daemon.metadata.lookups import is_among, is_selected
 from opstore_daemon.metadata.tables import Link
 
 
