@@ -125,10 +125,11 @@ def report(
     ]  # fmt: skip
     total = [f"{sum(row[place] for row in found) * factor / pushes:.2f}" for place, factor in ((1, 1), (2, 1))]
     times = [f"{sum(row[place] for row in found) * 1000 / pushes:.0f}" for place in (3, 4)]
-    spent = {kind: f"{seconds * 1000 / pushes:.2f}" for kind, seconds in {"all": sum(used.values()), **used}.items()}
+    kinds = ", ".join(f"{kind} {seconds * 1000 / pushes:.2f}" for kind, seconds in used.items())
+    processor = f"{sum(used.values()) * 1000 / pushes:.2f} ms of the processor a push ({kinds})"
     show(
-        f"{pushes} pushes in {took:.0f} s, {kills} kills, load {os.getloadavg()[0]:.1f}; ms of the processor a push: "
-        f"{spent}; {commits / pushes:.2f} commits, {rollbacks / pushes:.2f} rollbacks a push, {sessions} sessions",
+        f"{pushes} pushes in {took:.0f} s, {kills} kills, load {os.getloadavg()[0]:.1f}; {processor}; "
+        f"{commits / pushes:.2f} commits, {rollbacks / pushes:.2f} rollbacks a push, {sessions} sessions",
         ("a push", "calls", "plans", "µs planning", "µs executing"),
         [("all", *total, *times), *rows[:60]],
     )

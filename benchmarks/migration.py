@@ -76,7 +76,6 @@ def main() -> None:
         expected, options = fingerprints(source.db), ["--checksum"] if asked.checksum else []
         rows = []
         for name, old, new in (("there", source, there), ("back", there, back)):
-            print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
             rows.append((name, *_measured(partial(_migrate, old, new, options), servers, asked.versions)))
             found = fingerprints(new.db)
             if found != expected:
@@ -164,7 +163,6 @@ def _measured(work: Callable[[], None], servers: Mapping[str, PrivateServer], ve
     seconds = time.monotonic() - began
     spent = [after - earlier for after, earlier in zip(used(), before, strict=True)]
     load = f"{os.getloadavg()[0]:.0f}"
-    print(f"{seconds:.1f} s, {spent}, load {os.getloadavg()}", flush=True)
     return [f"{seconds:.1f}", *(f"{each:.1f}" for each in spent), f"{spent[0] / versions * 1000:.2f}", load]
 
 

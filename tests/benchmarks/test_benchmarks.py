@@ -41,6 +41,12 @@ BENCHMARKS = {
         ["--versions", "3000", "--pushes", "3"],
         ["SQLite, 3,000 versions", "PostgreSQL: the largest indexes", "the log of a push"],
     ),
+    "direct": (["--mib", "17", "--rounds", "1"], ["push of", "pull of", "17 MiB", "past it: CPU s"]),
+    "database_time": (
+        ["--pushes", "6", "--clients", "2"],
+        ["6 pushes", "ms of the processor a push", "INSERT INTO journal"],
+    ),
+    "migration": (["--versions", "40", "--checksum"], ["migrate of 40 versions", "there", "back", "CPU ms a version"]),
     "peers": (["--mib", "2", "--rounds", "1", "--small", "1"], ["opstore's command push", "cp and fsync"]),
 }
 
