@@ -20,6 +20,8 @@ def daemon(machine: Machine) -> Result | None:
             found = f"opstore {running.version} runs at {running.url}, this is opstore {__version__}"
             return problem(found, "opstore restart")
         return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
-    if machine.settings is not None and machine.settings.url is None and not machine.settings.autostart:
+    if machine.settings is not None and machine.settings.url is not None:
+        return ok("no local daemon runs, and none is needed: commands use that of the URL")
+    if machine.settings is not None and not machine.settings.autostart:
         return problem("it does not run, and OPSTORE_NO_AUTOSTART forbids starting it", "opstore start")
     return ok("it does not run: the first command that needs it starts it")

@@ -13,6 +13,14 @@ MAX_HEAD = 64 * 1024  # bytes of its head
 TIMEOUT = 5.0  # seconds for the whole response, if the socket has no timeout
 
 
+class DaemonAbsent(ConnectionError):
+    """A proxy or load balancer at the other end reaches no daemon; `status` is that of its response."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
 def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
     """Return whether the other end of a new connection proves that it knows the token.
 
@@ -22,16 +30,18 @@ def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
     """
     try:
         return proves_token(sock, token, prefix)
-    except NotHttp:
+    except (NotHttp, DaemonAbsent):
         return False
 
 
 def proves_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
-    """Do as `knows_token`, but raise NotHttp if the other end speaks another protocol."""
+    """Do as `knows_token`, but raise NotHttp for another protocol, and DaemonAbsent for a proxy without a daemon."""
     nonce = proof.new_nonce()
     # The numeric address: another program may listen on another address of the same name.
     at = proof.authority(*sock.getpeername()[:2])
     response = _request(sock, f"GET {prefix}{routes.HEALTH}", at, f"{routes.NONCE}: {nonce}")
+    if response is not None and response.status in routes.WITHOUT_DAEMON:
+        raise DaemonAbsent(response.status)
     if response is None or response.status != http.client.OK or response.will_close:
         return False
     received = response.headers.get(routes.PROOF, "")

@@ -21,7 +21,7 @@ from opstore_cli.transport.failures import is_final
 from opstore_cli.transport.interface import Body
 from opstore_cli.transport.probe import handshake_failed
 from opstore_cli.transport.target import Target
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system.loopback import disable_pacing
 
@@ -30,8 +30,6 @@ CONNECT_TRIES = 3  # how many of the TRIES may fail to connect, each after its t
 BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each plus up to JITTER
 MAX_PROBLEM = 64 * 1024  # bytes of a response that is not used; a longer one costs its connection
 MAX_RETRY_AFTER = 10.0  # seconds, whatever the Retry-After header says
-# What a daemon responds with that can't do the request now, and a load balancer that has lost the daemon.
-WITHOUT_DAEMON = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
 MAX_IDLE = 64  # idle connections that are kept; urllib3 warns on stderr when it closes one more
 
 
@@ -119,7 +117,7 @@ def retries_of(target: Target) -> Retry:
         connect=0 if target.local_daemon is not None else CONNECT_TRIES - 1,
         redirect=0,
         allowed_methods=None,
-        status_forcelist=WITHOUT_DAEMON,
+        status_forcelist=routes.WITHOUT_DAEMON,  # a daemon responds with 503, too, if it can't do the request now
         backoff_factor=BACKOFF,
         backoff_jitter=JITTER,
         raise_on_status=False,

@@ -11,7 +11,7 @@ import msgspec
 
 from opstore_cli.transport import expected, problems
 from opstore_cli.transport.direct_interface import DirectConnections
-from opstore_cli.transport.interface import Body, Response, Transport
+from opstore_cli.transport.interface import DAEMON_LOST, Body, Response, Transport
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import authors, errors, limits, records, routes
 from opstore_daemon.protocol.references import Selector, is_number, parse_selector
@@ -41,8 +41,6 @@ CUT_TRIES = 3  # how often a request is sent whose response is cut off after its
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "the server is not an opstore daemon"
-DAEMON_LOST = "a proxy or load balancer there reaches no daemon"
-_OF_BALANCER = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
 
 class ApiClient:
@@ -372,7 +370,7 @@ class ApiClient:
     def _to_error(self, response: ApiResponse) -> errors.OpStoreError:
         if response.status < HTTPStatus.BAD_REQUEST:
             return self._unreachable("it responds with a redirect, which is not followed")
-        reason = DAEMON_LOST if response.status in _OF_BALANCER else NO_DAEMON
+        reason = DAEMON_LOST if response.status in routes.WITHOUT_DAEMON else NO_DAEMON
         return problems.read(response) or self._unreachable(f"{reason} (HTTP {response.status})")
 
     def _record(self, response: ApiResponse, kind: type[T], request: str, limit: int | None = None) -> T:

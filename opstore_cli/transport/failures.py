@@ -11,12 +11,14 @@ import requests
 import urllib3
 
 from opstore_cli.local.bounded_response import NotHttp
-from opstore_cli.transport.interface import UNKNOWN_HOST
+from opstore_cli.local.proof import DaemonAbsent
+from opstore_cli.transport.interface import DAEMON_LOST, UNKNOWN_HOST
 from opstore_cli.transport.probe import HandshakeFailed
 from opstore_daemon.protocol import errors
 
 # The first row that matches the failure or one of its causes applies. If none does, the error is ConnectionLost.
 UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
+    (DaemonAbsent, DAEMON_LOST + " ({reason})"),
     (requests.exceptions.ProxyError, "the proxy can't be used: {reason}"),
     (requests.exceptions.ConnectTimeout, "no connection within the timeout"),
     (urllib3.exceptions.NewConnectionError, "{reason}"),

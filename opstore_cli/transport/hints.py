@@ -37,11 +37,14 @@ def _about_server(error: errors.OpStoreError, settings: "Settings") -> str:
     from urllib.parse import urlsplit
 
     from opstore_cli.config.urls import is_loopback
+    from opstore_cli.transport.interface import DAEMON_LOST
 
     if settings.url is None:
         return error.advice
     if "not an opstore daemon" in error.text:
         return "check the URL"
+    if DAEMON_LOST in error.text:
+        return "look at the daemons behind it: the log of each says why it is not ready"
     if is_loopback(settings.url):
         port = urlsplit(settings.url).port
         return f"start a daemon there: opstore serve{'' if port is None else f' --port {port}'}"

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from opstore_daemon.protocol import records, routes
 
 UNKNOWN_HOST = "unknown host name"  # the reason of DaemonUnreachable for a URL whose host can't be resolved
+DAEMON_LOST = "a proxy or load balancer there reaches no daemon"  # how the reason of DaemonUnreachable begins
 
 
 class Body(Protocol):

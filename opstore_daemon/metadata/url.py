@@ -5,16 +5,24 @@ from sqlalchemy.exc import ArgumentError
 
 from opstore_daemon.protocol import errors
 
+_ESCAPED = ": in a user or password, escape special characters (@ is %40), or leave the password to PGPASSWORD"
+
 SERVERS = ("postgresql", "postgres")  # libpq takes both
 
 
 def parse(url: str) -> URL:
     """Return the URL; raise InvalidSetting if it is none."""
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is not a number
-        shown = repr(url) if "@" not in url else "the text"  # it may have a password
-        raise invalid(f"{shown} is not a database URL") from None
+        parsed = None
+    # Behind a password with an @, the host and all that follows may be a part of it.
+    if parsed is not None and (parsed.password is None or url.count("@") == 1):
+        return parsed
+    if "@" in url:
+        raise invalid(f"the text is not a database URL{_ESCAPED}")
+    shown = "the text" if "=" in url else repr(url)  # which may have a password, too
+    raise invalid(f"{shown} is not a database URL: use sqlite:///PATH or postgresql://USER@HOST/DATABASE")
 
 
 def invalid(reason: str) -> errors.InvalidSetting:

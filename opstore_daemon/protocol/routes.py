@@ -1,8 +1,12 @@
 """The paths of the HTTP API, which the daemon serves and the client requests."""
 
+from http import HTTPStatus
 from urllib.parse import quote
 
 from opstore_daemon.protocol import errors
+
+# The statuses of a proxy or load balancer that reaches no daemon.
+WITHOUT_DAEMON = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 HEALTH = "/healthz"
 READY = "/readyz"

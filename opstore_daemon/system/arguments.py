@@ -5,8 +5,8 @@ import re
 import sys
 from collections.abc import Mapping
 
-# The user's part of a URL, or an option in it.
-_HAS_PASSWORD = re.compile(r"[a-z][a-z0-9+]*://(?:[^/]*:[^/]*@|.*[?&](?:ssl)?password=)", re.ASCII | re.IGNORECASE)
+# The user's part of a URL, whose password may have any character, or an option in it.
+_HAS_PASSWORD = re.compile(r"[a-z][a-z0-9+]*://(?:[^/@]*:.*@|.*[?&](?:ssl)?password=)", re.ASCII | re.IGNORECASE)
 
 
 def hide_passwords(variables: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 import requests
 
 from opstore_cli import OpStoreClient
@@ -73,6 +74,9 @@ def test_without_a_daemon_the_balancer_answers_as_a_daemon_would(tmp_path: Path)
         problem = response.json()
         assert (problem["code"], problem["status"], problem["detail"]) == ("NotReady", 503, "no daemon is ready")
         assert errors.NotReady().code == problem["code"]
+        unreachable = pytest.raises(errors.DaemonUnreachable, match=r"reaches no daemon \(HTTP 503\)")
+        with OpStoreClient(balancer.url, token=TOKEN) as client, unreachable:
+            client.ops()  # no daemon has proven itself yet
 
 
 class Ending(BaseHTTPRequestHandler):

@@ -41,6 +41,7 @@ _WORDS = {
 _FULL, _TOO_LARGE = "53100", "22003"
 _DAMAGE = {"XX001", "XX002"}
 _CONSTRAINT = "23"  # a class
+_CONNECT = "check that the server runs, the URL (--db, OPSTORE_DB), and the password (PGPASSWORD or ~/.pgpass)"
 
 
 def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) -> errors.OpStoreError:
@@ -60,7 +61,10 @@ def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) ->
         return errors.DatabaseFailed(reason=f"a constraint was violated: {said}")
     if state is not None and not error.connection_invalidated:
         return errors.DatabaseFailed(reason=_reason(state, said))
-    return otherwise(reason=_reason(state, said))
+    found = otherwise(reason=_reason(state, said))
+    if error.statement is None and not error.connection_invalidated:
+        found.advice = _CONNECT
+    return found
 
 
 def is_damage(failure: BaseException | None) -> bool:

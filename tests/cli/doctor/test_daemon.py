@@ -128,6 +128,7 @@ def test_a_daemon_that_may_not_be_started_is_a_finding(user: User) -> None:
 def test_a_daemon_at_a_url_that_accepts_the_token_is_no_finding(user: User, opstore_memory_server: Serving) -> None:
     user.url = opstore_memory_server.url
     user.environ = {"OPSTORE_TOKEN": opstore_memory_server.token}
+    assert user.findings()["daemon"].found.startswith("no local daemon runs, and none is needed")
     found = user.findings()
     assert user.wrong() == {}
     assert found["answer"].found == f"opstore 0.1.0 answers at {user.url}"

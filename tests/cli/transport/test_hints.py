@@ -7,6 +7,7 @@ import pytest
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.settings import Settings, load_settings
 from opstore_cli.transport.hints import advice_for
+from opstore_cli.transport.interface import DAEMON_LOST
 from opstore_daemon.protocol import errors
 from tests.support.user import User
 
@@ -14,6 +15,7 @@ URL = "http://127.0.0.1:8080"
 REMOTE = "https://models.example.com"
 UNREACHABLE = errors.DaemonUnreachable(url=URL, reason="connection refused")
 NO_DAEMON = errors.DaemonUnreachable(url=URL, reason="the server is not an opstore daemon (HTTP 200)")
+NO_DAEMON_BEHIND = errors.DaemonUnreachable(url=URL, reason=f"{DAEMON_LOST} (HTTP 503)")
 TOKEN = errors.TokenRequired(reason="the token of the request is not valid")
 PROOF = errors.ProofFailed(url=URL)
 START = "start a daemon there: opstore serve --port 8080"
@@ -62,6 +64,7 @@ def test_a_url_of_a_file_names_the_file_or_how_to_remove_it(user: User, home: Pa
 
 def test_another_server_or_a_remote_machine_gets_other_advice(user: User, home: Path) -> None:
     assert advice_for(NO_DAEMON, settings(user, URL)).startswith("check the URL; without --url")
+    assert advice_for(NO_DAEMON_BEHIND, settings(user, URL)).startswith("look at the daemons behind it: ")
     remote = advice_for(UNREACHABLE, settings(user, REMOTE))
     assert remote.startswith("check the URL, or start its daemon on that machine: opstore serve; ")
 

@@ -86,6 +86,23 @@ def test_a_server_that_can_not_be_used_is_an_error_without_the_password(
     assert SECRET not in str(caught.value)
     assert right[1] not in str(caught.value)
     assert "\n" not in caught.value.text
+    assert caught.value.advice.startswith("check that the server runs, the URL (--db, OPSTORE_DB), and the password")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunt@er2@db/ops",
+        "postgresql://me:hunt@er2/er2@db/ops",
+        "postgresql://me:hunt@er2?er2@db/ops",
+        "postgresql://me:hunt:er2@db:port/ops",
+        "host=db password=hunter2",
+    ],
+)
+def test_a_url_whose_password_is_not_escaped_is_refused_without_a_part_of_it(url: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match="the text is not a database URL: ") as caught:
+        Settings.parse(url)
+    assert not re.search("hunt|er2", f"{caught.value.text} {caught.value.advice} {caught.value.details}")
 
 
 def test_the_driver_that_is_missing_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,8 +188,8 @@ def test_a_commit_that_fails_leaves_the_outcome_unknown(
     ("url", "reason"),
     [
         ("mysql+pymysql://u:p@h/x", "mysql is not supported"),
-        ("opstore.db", "is not a database URL"),
-        ("", "is not a database URL"),
+        ("opstore.db", "'opstore.db' is not a database URL: use sqlite:///PATH or postgresql://"),
+        ("", "'' is not a database URL"),
     ],
 )
 def test_a_database_of_another_kind_is_refused(url: str, reason: str) -> None:
