@@ -306,7 +306,10 @@ class BaseSaver(StorageIdentity, ABC):
         return None
 
     def check_reachable(self) -> None:
-        """Raise StorageFailed if the storage does not respond. May take long: whoever asks has a timeout."""
+        """Raise StorageFailed if storage of this daemon alone does not respond: another one should get its requests.
+
+        May take long: whoever asks has a timeout.
+        """
         self.free()
 
     def has_blobs(self) -> bool:

@@ -39,7 +39,7 @@ class Readiness:
             check.join(self._timeout)
         if check.is_alive():
             check.is_late = True  # whoever asks from now on does not wait for it
-            log.warning("not ready: the database or the saver has not responded for %g s", self._timeout)
+            log.warning("not ready: the database (or the folder of bytes) has not responded for %g s", self._timeout)
             raise errors.NotReady
         if check.error is not None:
             log.warning("not ready: %s", check.error.text)

@@ -28,7 +28,7 @@ from opstore_daemon.savers.object_store.client import Bucket
 from opstore_daemon.savers.object_store.direct_parts import DirectParts
 from opstore_daemon.savers.object_store.draft import ObjectDraft
 from opstore_daemon.savers.object_store.identity import BucketIdentity
-from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, STORE_ID, is_key, object_name
+from opstore_daemon.savers.object_store.keys import OBJECTS, PARTS, is_key, object_name
 from opstore_daemon.savers.object_store.leftovers import Leftovers
 from opstore_daemon.savers.object_store.parts import MAX_SIZE
 from opstore_daemon.savers.object_store.place import Place
@@ -223,7 +223,7 @@ class S3Saver(BaseSaver):
             after = page[-1].key if len(page) == PAGE else None
 
     def check_reachable(self) -> None:
-        self._bucket.head(STORE_ID)
+        """Do nothing: all daemons lose an object store at once, and verdicts do not need it."""
 
     def has_blobs(self) -> bool:
         # By listing: asked before it is clear that the database is the one of these objects.

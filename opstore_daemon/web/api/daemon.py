@@ -55,7 +55,7 @@ def _own_authority() -> str:
 
 @route(ROUTES, "GET", routes.READY, scope=None, responses={200: ResponseSpec(TEXT, "`ok`.")}, raises=(errors.NotReady,))
 def ready(api: Api) -> Response:
-    """Return ok if the database and the saver respond, and the daemon is not about to stop."""
+    """Return ok if the database responds, and a folder of bytes, and the daemon is not about to stop."""
     api.readiness.verify()
     return Response(OK, content_type=TEXT)
 
