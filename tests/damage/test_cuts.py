@@ -168,6 +168,7 @@ def test_a_pull_resumes_in_a_new_process_after_each_cut(
     assert proxy.down - before < SIZE + (count + 1) * HEADS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(1000))
 @pytest.mark.parametrize("what", some("folder", "file", "stream"))
 def test_a_push_resumes_in_the_same_process_after_each_cut(
@@ -186,6 +187,7 @@ def test_a_push_resumes_in_the_same_process_after_each_cut(
     assert contents(tmp_path / "pulled") == contents(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(1000))
 @pytest.mark.parametrize("what", some("folder", "file", "stream", "bytes"))
 def test_a_pull_resumes_in_the_same_process_after_each_cut(

@@ -35,6 +35,7 @@ def refused(daemon: Daemon, data: bytes, chance: random.Random) -> dict[str, obj
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(20))
 def test_space_comes_back_each_time_a_mounted_disk_is_full(tmp_path: Path, count: int) -> None:
     (tmp_path / "disk").mkdir()

@@ -114,6 +114,7 @@ def history(store: OpStoreClient | Store) -> list[object]:
     return [*entries, *((each.version, each.sequence, each.digest, each.tags) for each in versions), *store.ops()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(50))
 def test_each_request_that_writes_has_its_effect_once(tmp_path: Path, count: int) -> None:
     with closing(OpStoreServer(MemorySaver())) as reference:

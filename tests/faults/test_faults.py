@@ -13,7 +13,8 @@ from tests.faults.runs import Outcome, Zygote, faults_of
 
 NO_STRACE = strace.why_not()
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
-# In `make test`: every eleventh call, each with the next of the four errors, and no more than these of an operation.
+FAST = ("push small", "push upload", "gc", "backup")  # the operations that `make test` takes
+# Of each of them every eleventh call, each with the next of the four errors, and no more than these of an operation.
 KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 2
 
 
@@ -72,7 +73,10 @@ class Folders:
         self.check_finished(root)
 
 
-@pytest.fixture(scope="module", params=operations.OPERATIONS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name in FAST else SLOW) for name in operations.OPERATIONS],
+)
 def folders(request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The folders of each operation, for all tests."""
     return Folders(zygote, tmp_path_factory.mktemp("operation"), request.param)

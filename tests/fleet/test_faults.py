@@ -161,6 +161,7 @@ def test_a_postgresql_server_that_is_stopped_and_killed(tmp_path: Path, object_s
                 assert client.fsck(read_data=True).clean
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)  # of the full figure
 @pytest.mark.parametrize("pushes", figures(400, 8))
 def test_an_object_store_that_refuses_and_dawdles(
@@ -210,6 +211,7 @@ class Clock:
         return datetime.now(UTC) + self._by
 
 
+@pytest.mark.slow
 def test_daemons_whose_clocks_are_hours_apart(
     store_url: str, bucket: "Bucket", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ class Stream(io.BytesIO):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("size", figures(64 * MIB, 17 * MIB))
 def test_pushes_of_which_each_append_goes_to_another_daemon(started: tuple[Fleet, str], size: int) -> None:

@@ -126,6 +126,7 @@ def test_bytes_that_one_daemon_received_are_read_from_any(client: OpStoreClient,
     assert (again.created, again.version) == (False, pushed.version)
 
 
+@pytest.mark.slow
 def test_garbage_and_checks(fleet: Fleet, client: OpStoreClient) -> None:
     kept, gone = (client.push("garbage", b"%d of the garbage" % number, new=True) for number in range(2))
     client.remove(f"garbage@{gone.version}")

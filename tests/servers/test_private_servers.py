@@ -78,6 +78,7 @@ def test_a_template_is_filled_once(postgres: Postgres) -> None:
     assert len(filled) == 1
 
 
+@pytest.mark.slow
 def test_what_a_database_has_committed_survives_a_kill() -> None:
     with Postgres(durable=True) as server:
         folder = server.folder
@@ -100,6 +101,7 @@ def test_what_a_database_has_committed_survives_a_kill() -> None:
     assert not segments.exists() or segment not in segments.read_text().split()
 
 
+@pytest.mark.slow
 def test_what_an_object_store_has_acknowledged_survives_a_kill() -> None:
     with ObjectStore() as server, server.fresh_bucket() as place:
         client = place.client()
@@ -138,7 +140,9 @@ def test_missing_wheels_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("also", "is_killed"), [("object_store", True), ("postgres_url", False)])
+@pytest.mark.parametrize(
+    ("also", "is_killed"), [pytest.param("object_store", True, marks=pytest.mark.slow), ("postgres_url", False)]
+)
 def test_servers_end_with_the_run(tmp_path: Path, also: str, *, is_killed: bool) -> None:
     told, wait = tmp_path / "told", WITHIN if is_killed else 0
     (tmp_path / "test_asking.py").write_text(ASKING.format(also=also, told=str(told), wait=wait))

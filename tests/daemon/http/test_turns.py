@@ -157,6 +157,7 @@ def test_a_reader_that_ends_or_fails_gives_its_memory_back(http: Http, listener:
     wait_for(lambda: blob_reader.read_ahead.held == before, "the end of both")
 
 
+@pytest.mark.slow
 def test_pulls_that_nobody_reads_take_little_memory(tmp_path: Path) -> None:
     with daemon_process(tmp_path) as daemon:
         daemon.http.push("up", bytes(16 * MIB))

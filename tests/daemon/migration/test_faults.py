@@ -61,6 +61,7 @@ def is_unfinished(place: StorePlace) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", some("403 Forbidden", "503 Slow Down"))
 def test_an_object_store_that_takes_nothing_more_is_reported_and_the_same_command_resumes(
     source: StorePlace, target: StorePlace, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: str

@@ -79,6 +79,7 @@ def moved(source: StorePlace, target: StorePlace) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see the peak memory")
 @at_sizes("versions", 100_000, 400)
 def test_many_versions_move_to_postgresql_and_back_in_bounded_memory(
