@@ -46,11 +46,11 @@ class BlobReader:
     """
 
     def __init__(self, saver: BaseSaver, digest: Digest, size: int, part: tuple[int, int] | None = None) -> None:
-        self.digest, self.size = digest, size
+        self._saver, self.digest, self.size = saver, digest, size
         self.start, self.stop = part or (0, size)
         self.remain = self.stop - self.start
         self._hash = new_hash() if part is None else None
-        self._file = self._open(saver)
+        self._file = self._open()
         self._held = 0  # bytes of the last two pieces
         try:
             self._check_size()
@@ -70,15 +70,15 @@ class BlobReader:
         except OSError:  # the saver's bytes are not in a file of this machine
             return None
 
-    def _open(self, saver: BaseSaver) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         try:
-            return saver.open(self.digest)
+            return self._saver.open(self.digest)
         except errors.BlobNotFound:
             raise errors.BlobDamaged(digest=self.digest, reason="they are missing") from None
         except errors.StorageFailed as failure:
             # Something else may be in the place of the blob.
             with suppress(errors.Unavailable, errors.BlobNotFound):
-                found = saver.examine(self.digest)
+                found = self._saver.examine(self.digest)
                 if found.is_other:
                     raise errors.BlobDamaged(digest=self.digest, reason=found.problem) from failure
             raise
@@ -89,7 +89,14 @@ class BlobReader:
             raise errors.BlobDamaged(digest=self.digest, reason=f"{actual} bytes instead of {self.size}")
 
     def _read(self) -> bytes:
-        piece = self._file.read(min(read_ahead.piece_size(), self.remain))
+        try:
+            piece = self._file.read(min(read_ahead.piece_size(), self.remain))
+        except errors.ObjectStoreFailed:
+            raise
+        except errors.StorageFailed:
+            if self._is_gone():
+                self._fail("they are missing")
+            raise
         self.remain -= len(piece)
         self._hold(self._held + len(piece))
         if self._hash is not None:
@@ -99,6 +106,16 @@ class BlobReader:
         if not self.remain and self._hash is not None and digest_of(self._hash) != self.digest:
             self._fail("their digest is different")
         return piece
+
+    def _is_gone(self) -> bool:
+        """Return whether the blob has no bytes, which an object store reports only when they are read."""
+        try:
+            self._saver.examine(self.digest)
+        except errors.BlobNotFound:
+            return True
+        except errors.Unavailable:
+            return False
+        return False
 
     def _fail(self, reason: str) -> None:
         self.close()

@@ -87,10 +87,10 @@ def _repair(page: Page, digest: Digest, problem: Problem) -> tuple[bool, bool]:
         nonlocal moved
         if not is_referenced(connection, digest):
             return False
-        if not moved:  # else a full disk refused to mark it, and this is the second attempt
-            if not _is_unchanged(page.saver, digest, problem):
-                return False
+        if _is_unchanged(page.saver, digest, problem):
             moved = problem.state is not None and page.saver.quarantine(digest, problem.state)
+        elif not moved:  # else a full disk refused to mark it, and this is the second attempt
+            return False
         page.damage.add(connection, digest, Mark(problem.observed, page.now()))
         return True
 

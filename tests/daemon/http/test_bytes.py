@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.protocol import limits, routes
-from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.savers import FileSaver
+from opstore_daemon.protocol.digests import Digest, digest_of
+from opstore_daemon.savers import BaseSaver
 from tests.support.daemon_process import daemon_process
 from tests.support.http_client import Http
+from tests.support.places import Place
 from tests.support.raw_http import Raw, ask, head
 from tests.support.refusals import Watch
+from tests.support.stored_blob import stored_blob
 from tests.support.waiting import wait_for
 
 MIB = 1 << 20
@@ -180,17 +183,19 @@ def test_a_registered_version_has_no_bytes(http: Http, watch: Watch) -> None:
         assert details == {"op": "up", "version": "1.0.0"}
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("size", [1, 1000, MIB])
-def test_a_small_damaged_blob_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path, size: int) -> None:
+def test_a_small_damaged_blob_is_not_sent_at_all(
+    place: Place, server: OpStoreServer, http: Http, watch: Watch, size: int
+) -> None:
     data = b"x" * size
+    others = [data[:-1], data + b"x", b""] if place.is_local else []  # that of an object is noticed while it is read
     http.push("up", data)
-    path = blob(tmp_path, data)
-    for damaged in (b"y" + data[1:], data[:-1] + b"y", data[:-1], data + b"x", b"", None):
+    blob = stored_blob(server, digest_of(data))
+    for damaged in (b"y" + data[1:], data[:-1] + b"y", *others, None):
         if damaged is None:
-            path.unlink()
+            blob.delete()
         else:
-            path.write_bytes(damaged)
+            blob.write(damaged)
         watch.mark()
         for method in ("GET", "HEAD"):
             response = http.ask(method, BYTES)
@@ -200,31 +205,32 @@ def test_a_small_damaged_blob_is_not_sent_at_all(http: Http, watch: Watch, tmp_p
     assert http.pull("up").content == data
 
 
-@pytest.mark.local
-def test_a_large_damaged_blob_is_never_sent_completely(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_large_damaged_blob_is_never_sent_completely(server: OpStoreServer, http: Http, listener: Listener) -> None:
     data = large()
     http.push("up", data)
-    path = blob(tmp_path, data)
+    blob = stored_blob(server, digest_of(data))
     for at in (0, MIB - 1, MIB, 3 * MIB, len(data) - 1):
-        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        blob.write(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         response = ask(listener.port, "GET", BYTES)
         assert (response.status, response.headers["content-length"]) == (200, str(len(data)))
         assert response.cut
-    path.write_bytes(data)
+    blob.write(data)
     assert http.pull("up").content == data
 
 
-@pytest.mark.local
-def test_a_large_blob_of_another_size_or_gone_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path) -> None:
+@pytest.mark.local  # the size of an object is noticed while it is read
+def test_a_large_blob_of_another_size_or_gone_is_not_sent_at_all(
+    server: OpStoreServer, http: Http, watch: Watch
+) -> None:
     data = large()
     http.push("up", data)
-    path = blob(tmp_path, data)
+    blob = stored_blob(server, digest_of(data))
     for damaged in (data[:-1], data[: 2 * MIB], data + b"x"):
-        path.write_bytes(damaged)
+        blob.write(damaged)
         watch.mark()
         watch.assert_problem(http.pull("up"), 500, "BlobDamaged")
         watch.assert_problem(http.pull("up", headers={"Range": "bytes=0-9"}), 500, "BlobDamaged")
-    path.unlink()
+    blob.delete()
     watch.mark()
     watch.assert_problem(http.pull("up"), 500, "BlobDamaged")
 
@@ -262,19 +268,19 @@ def test_slow_clients_hold_no_thread(http: Http, listener: Listener) -> None:
     wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
 
 
-@pytest.mark.local
 def test_a_client_that_disconnects_leaves_no_open_file(
-    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    server: OpStoreServer, http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http.push("up", b"x" * (16 * MIB))
     opened = []
-    whole = FileSaver.open
+    kind = type(server.store.saver)
+    whole = kind.open
 
-    def recorded(saver: FileSaver, digest: str) -> object:
-        opened.append(whole(saver, digest))  # type: ignore[arg-type]
+    def recorded(saver: BaseSaver, digest: Digest) -> object:
+        opened.append(whole(saver, digest))
         return opened[-1]
 
-    monkeypatch.setattr(FileSaver, "open", recorded)
+    monkeypatch.setattr(kind, "open", recorded)
     with Raw(listener.port) as connection:
         connection.send(head("GET", BYTES, host=connection.host))
         assert connection.socket.recv(1, socket.MSG_PEEK)

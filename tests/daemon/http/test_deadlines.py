@@ -1,7 +1,6 @@
 """Whatever a client does slowly, it has a deadline for it, and a working client has none."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -83,16 +82,15 @@ def test_a_body_of_json_has_a_deadline_as_a_whole(listener: Listener, after: Cal
         assert slow.is_closed()
 
 
-@pytest.mark.local
 def test_an_append_over_a_slow_line_goes_on_as_long_as_bytes_arrive(
-    listener: Listener, after: Callable[[float], None], http: Http, tmp_path: Path
+    listener: Listener, after: Callable[[float], None], http: Http, server: OpStoreServer
 ) -> None:
     upload = http.upload()
     with Raw(listener.port) as slow:
         begin(slow, upload, 0, 10)
         for count in range(1, 5):
             slow.send(DATA[count - 1 : count])
-            wait_for(lambda count=count: staged(tmp_path, upload) == count, "the arrival")  # type: ignore[misc]
+            wait_for(lambda count=count: staged(server, upload) == count, "the arrival")  # type: ignore[misc]
             after(STALLED_SECONDS)
         assert any(each.request is not None for each in listener._channels())
         after(1)

@@ -1,7 +1,6 @@
 """The check of the store over HTTP: pages that show progress before they come."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,10 +8,10 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
-from tests.support.damage import DAMAGES, blob_path
 from tests.support.http_client import Http
 from tests.support.random_bytes import random_bytes
 from tests.support.servers import READ_TOKEN, WRITE_TOKEN
+from tests.support.stored_blob import stored_blob
 
 DATA = random_bytes(2 * READ_SIZE + 10)
 
@@ -51,20 +50,18 @@ def test_other_parameters_are_refused(http: Http, parameters: dict[str, str]) ->
     assert (refused.status_code, refused.json()["code"]) == (400, "InvalidRequest")
 
 
-@pytest.mark.local
-def test_everybody_may_check_and_an_admin_may_repair(http: Http, server: OpStoreServer, tmp_path: Path) -> None:
+def test_everybody_may_check_and_an_admin_may_repair(http: Http, server: OpStoreServer) -> None:
     http.push("pca", b"bytes")
-    path = blob_path(tmp_path / "blobs", digest_of(b"bytes"))
-    DAMAGES["a bit"](path, path)
+    stored_blob(server, digest_of(b"bytes")).write(b"BYTES")
     for token in (READ_TOKEN, WRITE_TOKEN):
         refused = http.with_token(token).post(routes.FSCK, params={"data": 1, "cursor": "blobs"})
         assert (refused.status_code, refused.json()["code"]) == (403, "ScopeRequired")
     found = http.with_token(READ_TOKEN).get(routes.FSCK, params={"data": 1, "cursor": "blobs"}).json()["findings"]
     assert [(each["kind"], each["marked"]) for each in found] == [("damaged", False)]
-    assert path.exists()
+    assert digest_of(b"bytes") in server.store.saver
     repaired = http.post(routes.FSCK, params={"data": 1, "cursor": "blobs"}).json()["findings"]
     assert [(each["kind"], each["marked"]) for each in repaired] == [("damaged", True)]
-    assert not path.exists()
+    assert digest_of(b"bytes") not in server.store.saver
     damaged = http.pull("pca")
     assert (damaged.status_code, damaged.json()["code"]) == (500, "BlobDamaged")
     assert server.store.reads.running == 0

@@ -17,7 +17,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.proof import new_nonce
-from opstore_daemon.savers import FileSaver
+from opstore_daemon.savers import BaseSaver, FileSaver
 from opstore_daemon.store.page_sessions import PageSessions
 from opstore_daemon.web.app import HEADERS, check_scopes
 from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope, is_page
@@ -302,8 +302,9 @@ def test_an_unknown_path_is_reported_only_with_a_token(http: Http, watch: Watch)
         assert response.headers["Allow"] == allowed
 
 
-@pytest.mark.local
-def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token_is_logged(
+    server: OpStoreServer, http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.DEBUG)
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("opstore", "waitress", "werkzeug", "flask", "sqlalchemy", "alembic"):
@@ -318,10 +319,10 @@ def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkey
         client.get(routes.HEALTH, headers={routes.NONCE: "a" * 64})
         client.get(routes.OPS, headers={"Host": "evil.example"})
 
-    def failing(_saver: FileSaver, _digest: str) -> BinaryIO:
+    def failing(_saver: BaseSaver, _digest: str) -> BinaryIO:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(FileSaver, "open", failing)
+    monkeypatch.setattr(type(server.store.saver), "open", failing)
     response = http.pull("up")
     assert (response.status_code, response.json()["code"]) == (500, "InternalError")
     monkeypatch.undo()

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from pathlib import Path
 
 import pytest
 import requests
@@ -68,15 +67,14 @@ def test_waiting_connections_are_closed_and_not_reset_by_a_stop(server: OpStoreS
             connection.close()
 
 
-@pytest.mark.local
-def test_a_stop_lets_a_running_request_finish(server: OpStoreServer, tmp_path: Path) -> None:
+def test_a_stop_lets_a_running_request_finish(server: OpStoreServer) -> None:
     with Listener(server) as listener, Http(listener.url) as http, Raw(listener.port) as idle:
         assert idle.ask("GET", routes.OPS).status == 200
         upload = http.upload()
         with Raw(listener.port) as connection:
             begin(connection, upload, 0, 10)
             connection.send(DATA[:4])
-            wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+            wait_for(lambda: staged(server, upload) == 4, "the arrival")
             listener.stop()
             assert idle.is_closed()
             with pytest.raises(requests.ConnectionError), Http(listener.url) as other:

@@ -13,10 +13,11 @@ import werkzeug.serving
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
-from tests.daemon.http.test_bytes import BYTES, MIB, blob, large
+from tests.daemon.http.test_bytes import BYTES, MIB, large
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, ask, head
 from tests.support.servers import READ_TOKEN
+from tests.support.stored_blob import stored_blob
 from tests.support.waiting import wait_for
 
 DATA = b"0123456789"
@@ -170,13 +171,12 @@ def test_requests_are_refused_as_by_our_own_server(http: Http, port: int) -> Non
     assert http.get(routes.OPS).json()["ops"] == []
 
 
-@pytest.mark.local
-def test_a_damaged_blob_is_never_sent_completely(http: Http, port: int, tmp_path: Path) -> None:
+def test_a_damaged_blob_is_never_sent_completely(server: OpStoreServer, http: Http, port: int) -> None:
     data = large()
     http.push("up", data)
-    blob(tmp_path, data).write_bytes(data[:-1] + b"!")
+    stored_blob(server, digest_of(data)).write(data[:-1] + b"!")
     response = ask(port, "GET", BYTES)
     assert (response.status, response.cut) == (200, True)
     http.push("other", DATA)
-    blob(tmp_path, DATA).write_bytes(DATA[:-1] + b"!")
+    stored_blob(server, digest_of(DATA)).write(DATA[:-1] + b"!")
     assert code(http.pull("other")) == (500, "BlobDamaged")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opstore_cli import OpStoreClient
+from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
@@ -19,6 +20,7 @@ from tests.support.random_bytes import random_bytes
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
 from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, TIMEOUT
+from tests.support.stored_blob import StoredBlob, stored_blob
 
 PATH = "/v1/ops/pca/versions"
 DATA = b"some bytes"
@@ -102,15 +104,13 @@ def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
     assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
 
 
-@pytest.mark.local
-def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, tmp_path: Path) -> None:
+def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, server: OpStoreServer) -> None:
     data = random_bytes(3_000_000)
     http.push("up", data)
     response = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
     assert response.content.startswith(b"   {"), "a blank for each piece"
     assert [blob["digest"] for blob in response.json()["blobs"]] == [digest_of(data)]
-    (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
-    damage(blob)
+    damage(stored_blob(server, digest_of(data)))
     assert http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1}).json() == {"blobs": []}
     assert blobs_of(http, sample_of_bytes(data)), "that they are damaged is known to who reads them"
 
@@ -136,27 +136,22 @@ def test_the_response_begins_before_the_blobs_are_verified(
         assert b"200 OK" in connection.socket.recv(100)
 
 
-@pytest.mark.local
-def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, tmp_path: Path) -> None:
+def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, server: OpStoreServer) -> None:
     data = random_bytes(3_000_000)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
         client.push("pca", data)
-        (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
-        damage(blob)
+        damage(stored_blob(server, digest_of(data)))
         with pytest.raises(errors.IntegrityFailure):
             client.pull("pca")
         assert not client.push("pca", data).created
         assert client.pull("pca") == data
 
 
-def damage(blob: Path) -> None:
+def damage(blob: StoredBlob) -> None:
     """Change a byte that is in none of the blocks of the sample."""
-    blob.chmod(0o600)
-    with blob.open("r+b") as file:
-        file.seek(BLOCK + 1)
-        byte = file.read(1)
-        file.seek(BLOCK + 1)
-        file.write(bytes([byte[0] ^ 1]))
+    data = bytearray(blob.read())
+    data[BLOCK + 1] ^= 1
+    blob.write(bytes(data))
 
 
 def test_bytes_sent_with_a_small_push_have_no_sample(http: Http) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
@@ -112,16 +113,15 @@ def test_unauthenticated_bodies_use_neither_memory_nor_files(tmp_path: Path) -> 
         assert daemon.http.get("/v1/ops").json()["ops"] == []
 
 
-@pytest.mark.local
 def test_the_bytes_of_an_append_are_stored_before_the_request_is_complete(
-    http: Http, listener: Listener, tmp_path: Path
+    http: Http, listener: Listener, server: OpStoreServer
 ) -> None:
     upload = http.upload()
     with Raw(listener.port) as connection:
         begin(connection, upload, 0, 3 * MIB)
         for number in (1, 2):
             connection.send(b"x" * MIB)
-            wait_for(lambda number=number: staged(tmp_path, upload) == number * MIB, "the arrival")  # type: ignore[misc]
+            wait_for(lambda number=number: staged(server, upload) == number * MIB, "the arrival")  # type: ignore[misc]
         connection.send(b"x" * MIB)
         assert connection.answer().status == 200
     assert pushed(http, upload) == digest_of(b"x" * 3 * MIB)

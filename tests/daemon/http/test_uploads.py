@@ -39,8 +39,13 @@ def offset_of(http: Http, upload: str) -> int:
     return offset
 
 
-def staged(folder: Path, upload: str) -> int:
-    return (folder / "blobs" / "staging" / upload).stat().st_size
+def staged(server: OpStoreServer, upload: str) -> int:
+    """Return how many bytes of the upload have arrived: those in its file, or in the daemon and its object store."""
+    saver = server.store.saver
+    if isinstance(saver, FileSaver):
+        return (saver.root / "staging" / upload).stat().st_size
+    opened = server.store.uploads.opened.get(upload)
+    return 0 if opened is None else opened.draft.offset
 
 
 def pushed(http: Http, upload: str) -> str:
@@ -139,15 +144,17 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
     assert http.append(upload, DATA[5:], 5).status_code == 200
 
 
-@pytest.mark.local
-def test_listing_the_uploads_of_a_token_does_not_claim_them(http: Http, listener: Listener, tmp_path: Path) -> None:
+@pytest.mark.local  # what an object store has not stored yet is not listed
+def test_listing_the_uploads_of_a_token_does_not_claim_them(
+    http: Http, listener: Listener, server: OpStoreServer
+) -> None:
     other = http.with_token(WRITE_TOKEN)
     assert other.get("/v1/uploads").json() == {"uploads": [], "next_cursor": None}
     made = [http.post("/v1/uploads", {"size": size}).json()["upload"] for size in (10, 20, None)]
     with Raw(listener.port) as connection:
         begin(connection, made[0], 0, 10)
         connection.send(b"12345")
-        wait_for(lambda: staged(tmp_path, made[0]) == 5)
+        wait_for(lambda: staged(server, made[0]) == 5)
         found = {each["upload"]: each for each in http.get("/v1/uploads").json()["uploads"]}
         assert {name: (each["offset"], each["size"]) for name, each in found.items()} == {
             made[0]: (5, 10),
@@ -288,58 +295,58 @@ def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_can_resume(
     assert pushed(http, upload) == digest_of(DATA)
 
 
-@pytest.mark.local
-def test_a_client_that_disconnects_can_resume_at_the_offset(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_can_resume_at_the_offset(
+    http: Http, listener: Listener, server: OpStoreServer
+) -> None:
     for length, sent in ((10, DATA[:4]), (None, b"4\r\n" + DATA[:4] + b"\r\n6\r\n")):
         upload = http.upload()
         with Raw(listener.port) as connection:
             begin(connection, upload, 0, length)
             connection.send(sent)
-            wait_for(lambda upload=upload: staged(tmp_path, upload) == 4, "the arrival")  # type: ignore[misc]
+            wait_for(lambda upload=upload: staged(server, upload) == 4, "the arrival")  # type: ignore[misc]
         assert offset_of(http, upload) == 4
         assert http.append(upload, DATA[4:], 4).status_code == 200
         assert http.post("/v1/ops/up/versions", {"upload": upload}).json()["digest"] == digest_of(DATA)
 
 
-@pytest.mark.local
 def test_a_client_that_knows_the_offset_resumes_without_a_request(
-    http: Http, listener: Listener, tmp_path: Path
+    http: Http, listener: Listener, server: OpStoreServer
 ) -> None:
     upload = http.upload()
     with Raw(listener.port) as connection:
         begin(connection, upload, 0, 10)
         connection.send(DATA[:4])
-        wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+        wait_for(lambda: staged(server, upload) == 4, "the arrival")
     wait_for(lambda: http.append(upload, DATA[4:], 4).status_code == 200, "the end of the connection")
     assert pushed(http, upload) == digest_of(DATA)
 
 
-@pytest.mark.local
-def test_a_client_that_requests_the_offset_claims_the_upload(http: Http, listener: Listener, tmp_path: Path) -> None:
-    upload = http.upload(size=10)
-    with Raw(listener.port) as first:
-        begin(first, upload, 0, 10)
-        first.send(DATA[:4])
-        wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
-        assert offset_of(http, upload) == 4
-        first.send(b"xx")
-        refused = first.answer()
-        assert (refused.status, b"UploadNotOpen" in refused.body) == (409, True)
-        assert first.is_closed()
-        assert staged(tmp_path, upload) == 4
-    assert http.append(upload, DATA[4:], 4).status_code == 200
-    assert pushed(http, upload) == digest_of(DATA)
-
-
-@pytest.mark.local
-def test_a_second_append_at_the_same_time_is_refused(
-    http: Http, listener: Listener, tmp_path: Path, watch: Watch
+def test_a_client_that_requests_the_offset_claims_the_upload(
+    http: Http, listener: Listener, server: OpStoreServer
 ) -> None:
     upload = http.upload(size=10)
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
         first.send(DATA[:4])
-        wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+        wait_for(lambda: staged(server, upload) == 4, "the arrival")
+        assert offset_of(http, upload) == 4
+        first.send(b"xx")
+        refused = first.answer()
+        assert (refused.status, b"UploadNotOpen" in refused.body) == (409, True)
+        assert first.is_closed()
+        assert staged(server, upload) == 4
+    assert http.append(upload, DATA[4:], 4).status_code == 200
+    assert pushed(http, upload) == digest_of(DATA)
+
+
+def test_a_second_append_at_the_same_time_is_refused(
+    http: Http, listener: Listener, server: OpStoreServer, watch: Watch
+) -> None:
+    upload = http.upload(size=10)
+    with Raw(listener.port) as first:
+        begin(first, upload, 0, 10)
+        first.send(DATA[:4])
+        wait_for(lambda: staged(server, upload) == 4, "the arrival")
         watch.mark()
         for offset in (0, 4):
             watch.assert_problem(http.append(upload, b"yy", offset), 409, "UploadNotOpen")
@@ -349,15 +356,14 @@ def test_a_second_append_at_the_same_time_is_refused(
     assert pushed(http, upload) == digest_of(DATA)
 
 
-@pytest.mark.local
 def test_no_version_is_made_of_an_upload_that_is_still_appended_to(
-    http: Http, listener: Listener, tmp_path: Path
+    http: Http, listener: Listener, server: OpStoreServer
 ) -> None:
     upload = http.upload()
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
         first.send(DATA[:4])
-        wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+        wait_for(lambda: staged(server, upload) == 4, "the arrival")
         assert http.post("/v1/ops/up/versions", {"upload": upload}).json()["digest"] == digest_of(DATA[:4])
         first.send(DATA[4:])
         assert first.answer().status in (404, 409)
@@ -371,21 +377,22 @@ def test_an_upload_is_discarded(http: Http, watch: Watch) -> None:
     watch.assert_problem(http.delete(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
-@pytest.mark.local
-def test_a_discarded_upload_accepts_no_more_bytes(http: Http, listener: Listener, tmp_path: Path, watch: Watch) -> None:
+def test_a_discarded_upload_accepts_no_more_bytes(
+    http: Http, listener: Listener, server: OpStoreServer, watch: Watch
+) -> None:
     upload = http.upload()
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
         first.send(DATA[:4])
-        wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+        wait_for(lambda: staged(server, upload) == 4, "the arrival")
         assert http.delete(f"/v1/uploads/{upload}").status_code == 204
         first.send(DATA[4:])
         watch.assert_problem(first.answer(), 409, "UploadNotOpen")
 
 
-@pytest.mark.local
+@pytest.mark.local  # with an object store, an append reopens it
 def test_an_upload_that_was_closed_for_others_is_reopened(
-    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, server: OpStoreServer
 ) -> None:
     monkeypatch.setattr(open_uploads, "MAX_OPEN", 2)
     made = [http.upload(DATA[:5]) for _ in range(5)]
@@ -394,7 +401,7 @@ def test_an_upload_that_was_closed_for_others_is_reopened(
     with Raw(listener.port) as connection:
         begin(connection, made[0], 5, 5)
         connection.send(DATA[5:7])
-        wait_for(lambda: staged(tmp_path, made[0]) == 7, "the arrival")
+        wait_for(lambda: staged(server, made[0]) == 7, "the arrival")
         assert [offset_of(http, upload) for upload in made[1:]] == [5] * 4  # who is being sent to stays open
         connection.send(DATA[7:])
         assert connection.answer().status == 200
@@ -413,7 +420,7 @@ def test_an_upload_is_discarded_only_after_a_running_publication(
         for thread in threads:
             thread.start()
             thread.join(0.2)  # they have to wait for us, so this takes its time
-        assert staged(tmp_path, upload) == 10
+        assert staged(server, upload) == 10
         publish(draft, digest)
 
     monkeypatch.setattr(FileDraft, "publish", disturbed)

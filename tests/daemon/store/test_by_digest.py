@@ -9,11 +9,11 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
-from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.operations.ingest import LOCAL
 from tests.daemon.store.test_faults import left_behind
 from tests.support.new_version import new_version
+from tests.support.stored_blob import stored_blob
 
 DIGEST = digest_of(b"bytes")
 
@@ -72,18 +72,15 @@ def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None
         by_digest(files)
 
 
-@pytest.mark.local
+@pytest.mark.local  # objects are not looked at
 @pytest.mark.parametrize("damage", ["gone", "shorter"])
 def test_a_damaged_blob_does_not_count_and_a_push_repairs_it(files: OpStoreServer, damage: str) -> None:
     files.store.push("lda", b"bytes")
-    saver = files.store.saver
-    assert isinstance(saver, FileSaver)
-    blob = saver.root / "blobs" / DIGEST.hex[:2] / DIGEST.hex
+    blob = stored_blob(files, DIGEST)
     if damage == "gone":
-        blob.unlink()
+        blob.delete()
     else:
-        blob.chmod(0o600)
-        blob.write_bytes(b"byt")
+        blob.write(b"byt")
     with pytest.raises(errors.BlobNotFound):
         by_digest(files)
     files.store.push("pca", b"bytes")

@@ -337,6 +337,41 @@ def test_a_missing_an_altered_and_a_truncated_object_are_found_and_pushed_again(
     assert findings(storage, server, read_data=True) == []
 
 
+@pytest.mark.parametrize("size", [5, 3_000_000])
+def test_a_pull_of_a_lost_object_says_that_its_bytes_are_missing(
+    server: OpStoreServer, storage: Storage, size: int
+) -> None:
+    data = b"x" * size
+    server.store.push("pca", data)
+    reader = server.store.read(server.store.show("pca"), (1, 3))
+    storage.delete(key_of(storage, digest_of(data)))
+    with pytest.raises(errors.BlobDamaged, match="they are missing"):
+        server.store.pull("pca")
+    with closing(reader), pytest.raises(errors.BlobDamaged, match="they are missing"):
+        reader.read_piece()
+
+
+def test_a_damaged_object_is_in_the_quarantine_although_a_full_disk_refused_the_first_commit(
+    server: OpStoreServer, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollback takes it out of the quarantine again, unlike a file."""
+    server.store.push("pca", b"bytes")
+    key, write = key_of(storage), server.db.write_freeing
+    storage.write(key, b"BYTES")
+
+    def refuse_once(work: Callable[..., object]) -> object:
+        with suppress(ZeroDivisionError), server.db.write() as connection:
+            work(connection)
+            raise ZeroDivisionError
+        return write(work)
+
+    monkeypatch.setattr(server.db, "write_freeing", refuse_once)
+    assert findings(storage, server, read_data=True, repair=True) == [("damaged", BYTES)]
+    assert [each.name for each in s3(server).quarantined()] == [key]
+    with pytest.raises(errors.BlobDamaged, match="as fsck found"):
+        server.store.pull("pca")
+
+
 def test_an_object_that_is_gone_from_the_trash_is_reported(server: OpStoreServer, storage: Storage) -> None:
     orphan(server, b"bytes")
     server.store.collect_garbage(grace=0)

@@ -6,9 +6,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from benchmarks.filled import fill
 from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.samples import Sample
@@ -23,7 +25,7 @@ from tests.daemon.store.test_scale import steps
 from tests.support.faults import commit_fails
 from tests.support.new_version import new_version
 from tests.support.sqlite_database import as_sqlite
-from tests.support.statements import counted
+from tests.support.statements import counted, without_reserved_keys
 
 
 def linked(store: Store) -> None:
@@ -60,12 +62,11 @@ def test_a_refused_push_leaves_a_blob_of_a_removed_version_to_the_collector(memo
     assert (digest_of(b"one") in saver, digest_of(b"two") in saver) == (True, False)
 
 
-@pytest.mark.local
 def test_blobs_of_removed_versions_are_not_offered_by_their_sample(memory: OpStoreServer) -> None:
     store, sample = memory.store, Sample(f"xxh128:{7:032x}")
     store.push("pca", b"one")
     with memory.db.write() as connection:
-        connection.exec_driver_sql("UPDATE version SET sample = ?", (sample,))
+        connection.execute(update(Version).values(sample=sample))
     assert len(store.blobs(sample).blobs) == 1
     store.remove("pca@1.0.0")
     assert store.blobs(sample).blobs == ()
@@ -105,7 +106,7 @@ def test_a_full_disk_gives_up_the_reserve_for_a_removal(files: OpStoreServer, mo
     assert not as_sqlite(files.db).reserve.is_missing(), "it is refilled"
 
 
-@pytest.mark.local
+@pytest.mark.local  # a commit of SQLite fails
 @pytest.mark.parametrize("happened", [False, True])
 def test_a_retry_with_the_same_key_settles_a_removal_whose_commit_failed(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
@@ -227,7 +228,6 @@ def test_the_latest_version_is_found_beyond_removed_ones_as_fast_as_without_them
             assert statements == before[name][1], name
 
 
-@pytest.mark.local
 def test_a_push_takes_no_more_statements_than_before_removals(memory: OpStoreServer) -> None:
     store = memory.store
     store.push("pca", b"one")
@@ -236,7 +236,7 @@ def test_a_push_takes_no_more_statements_than_before_removals(memory: OpStoreSer
     store.remove("pca@1.0.0")
     with counted(memory) as beside:
         store.push("pca", b"three")
-    assert len(beside) == len(without)
+    assert len(without_reserved_keys(beside)) == len(without_reserved_keys(without))
 
 
 def test_too_many_references_are_refused(memory: OpStoreServer) -> None:

@@ -39,7 +39,6 @@ def test_two_runs_at_once_are_two_entries_and_record_each_link_once(store: Store
     assert sorted(len(each.links) for each in recorded) == [0, 1]
 
 
-@pytest.mark.local
 def test_the_statements_of_a_run_depend_on_its_set_and_not_on_the_store(memory: OpStoreServer) -> None:
     counts = []
     for number, (ops, versions) in enumerate([(2, 1), (2, 60), (4, 1)]):

@@ -73,7 +73,6 @@ def test_each_past_set_is_that_of_the_answers_as_of_then(lasting_place: Place, c
             assert until.changes == tuple(change for change in whole.changes if change.position <= until.until)
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("versions", [1, 60])
 def test_the_statements_of_a_history_depend_on_blocks(memory: OpStoreServer, versions: int) -> None:
     for op in ("pca", "forest"):
@@ -84,7 +83,6 @@ def test_the_statements_of_a_history_depend_on_blocks(memory: OpStoreServer, ver
     assert len(statements) <= 4 + 2 * 3 + 16, "the pipeline, three queries for each op, the entries of the page"
 
 
-@pytest.mark.local
 def test_versions_are_read_in_blocks(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(set_history, "BLOCK", 7)
     fill(memory, "pca", 20, stored=True)
@@ -94,7 +92,6 @@ def test_versions_are_read_in_blocks(memory: OpStoreServer, monkeypatch: pytest.
     assert [change.version for change in found.changes] == [*(f"1.0.{n}" for n in range(20)), "1.0.18"]
 
 
-@pytest.mark.local
 def test_the_history_of_too_many_versions_ends_with_the_budget(
     memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +113,6 @@ def test_bytes_that_came_later_change_nothing_before(memory: OpStoreServer) -> N
     assert store.set_history("alone", until="3").changes == changes[:2]
 
 
-@pytest.mark.local
 def test_a_page_continues_the_one_before(memory: OpStoreServer) -> None:
     fill(memory, "pca", scaled(50), stored=True)
     memory.store.register_pipeline("alone", ["pca"])

@@ -64,7 +64,7 @@ def test_a_blob_of_another_version_stays_when_a_push_of_it_is_refused(files: OpS
     assert files.store.pull("lda") == b"bytes"
 
 
-@pytest.mark.local
+@pytest.mark.local  # a commit of SQLite fails
 @pytest.mark.parametrize("happened", [False, True])
 def test_the_blob_stays_if_the_outcome_of_the_commit_is_unknown(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool

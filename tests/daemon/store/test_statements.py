@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import digest_of
@@ -23,24 +24,39 @@ pytestmark = pytest.mark.local  # the statements that SQLite executes
 def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
     """Register or store so many versions of an op in one transaction."""
     with server.db.write() as connection:
-        connection.exec_driver_sql("INSERT INTO op (name, last_sequence) VALUES (?, ?)", (op, count))
-        begin = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
-        rows = [
-            (op, n, f"{n:04x}", n - 1, begin + n, "sha256:x" if stored else None, 1 if stored else None)
-            for n in range(1, count + 1)
-        ]
-        connection.exec_driver_sql(
-            "INSERT INTO journal (position, at, kind, op_id) SELECT ?2, 0, 'version', id FROM op WHERE name = ?1",
-            [(op, row[4]) for row in rows],
+        connection.execute(
+            text("INSERT INTO op (name, last_sequence) VALUES (:op, :count)"), {"op": op, "count": count}
         )
-        connection.exec_driver_sql(
-            "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
-            " position, digest, size, stored_position, registered_at)"
-            " SELECT id, ?2, 'aaaa', 'aaaa', ?3, 1, 0, ?4, ?5, ?6, ?7, iif(?6 IS NULL, NULL, ?5), 0"
-            " FROM op WHERE name = ?1",
+        begin = connection.execute(text("SELECT position FROM counter")).scalar_one()
+        rows = [
+            {"op": op, "n": n, "patch": f"{n:04x}", "patch_number": n - 1, "at": begin + n} for n in range(1, count + 1)
+        ]
+        connection.execute(
+            text(
+                "INSERT INTO journal (position, at, kind, op_id)"
+                " SELECT CAST(:at AS bigint), 0, 'version', id FROM op WHERE name = :op"
+            ),
             rows,
         )
-        connection.exec_driver_sql("UPDATE counter SET position = position + ?", (count,))
+        connection.execute(
+            text(
+                "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+                " position, registered_at, digest, size, stored_position)"
+                " SELECT id, CAST(:n AS bigint), 'aaaa', 'aaaa', :patch, 1, 0, CAST(:patch_number AS bigint),"
+                " CAST(:at AS bigint), 0, CAST(:digest AS text), CAST(:size AS bigint), CAST(:stored_at AS bigint)"
+                " FROM op WHERE name = :op"
+            ),
+            [
+                {
+                    **row,
+                    "digest": "sha256:x" if stored else None,
+                    "size": 1 if stored else None,
+                    "stored_at": row["at"] if stored else None,
+                }
+                for row in rows
+            ],
+        )
+        connection.execute(text("UPDATE counter SET position = position + :count"), {"count": count})
 
 
 def bookkeeping(number: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Two requests for one upload, the second one at the worst moment of the first."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.savers import Draft, FileSaver
-from opstore_daemon.savers.file_draft import FileDraft
+from opstore_daemon.savers import BaseSaver, Draft
 from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.operations.ingest import LOCAL
@@ -17,8 +15,6 @@ from tests.daemon.store.test_faults import append, uploaded
 
 DATA = b"0123456789"
 OWNER = "somebody"
-
-pytestmark = pytest.mark.local  # drafts in files: one in an object store is sealed, and another daemon may take it
 
 
 @pytest.fixture
@@ -38,30 +34,31 @@ def upload(uploads: Uploads) -> str:
 
 
 def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
-    uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: OpStoreServer, uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draft = FileSaver.draft
+    kind = type(server.store.saver)
+    draft = kind.draft
 
-    def overtaken(saver: FileSaver, name: str) -> Draft:
+    def overtaken(saver: BaseSaver, name: str) -> Draft:
         monkeypatch.undo()
         uploads.discard(name, OWNER)
         return draft(saver, name)
 
-    monkeypatch.setattr(FileSaver, "draft", overtaken)
+    monkeypatch.setattr(kind, "draft", overtaken)
     with pytest.raises(errors.UploadNotFound):
         uploads.claim(upload, OWNER)
-    assert list((tmp_path / "blobs" / "staging").iterdir()) == []
+    assert list(server.store.saver.drafts()) == []
 
 
 def test_an_upload_whose_file_disappears_while_it_is_reopened_is_not_found(
-    uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
+    server: OpStoreServer, uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overtaken(_saver: FileSaver, name: str) -> Draft:
+    def overtaken(_saver: BaseSaver, name: str) -> Draft:
         monkeypatch.undo()
         uploads.discard(name, OWNER)
         raise errors.StorageFailed(reason="No such file or directory while opening a draft")
 
-    monkeypatch.setattr(FileSaver, "draft", overtaken)
+    monkeypatch.setattr(type(server.store.saver), "draft", overtaken)
     with pytest.raises(errors.UploadNotFound):
         uploads.claim(upload, OWNER)
 
@@ -84,6 +81,7 @@ def test_an_upload_closed_just_before_its_publication_is_published(
     assert blob.digest in server.store.saver
 
 
+@pytest.mark.local  # with an object store, an append reopens it
 def test_an_append_to_an_upload_that_was_just_closed_is_refused(uploads: Uploads, upload: str) -> None:
     uploads.claim(upload, OWNER)
     uploads.opened._opened[upload].close()  # as `_keep_open` does before it removes the upload
@@ -91,6 +89,7 @@ def test_an_append_to_an_upload_that_was_just_closed_is_refused(uploads: Uploads
         uploads.writer(upload, OWNER, 10, 1)
 
 
+@pytest.mark.local  # the sum of a sealed draft is known without reading it
 def test_a_draft_is_verified_only_once_it_can_be_read(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +98,9 @@ def test_a_draft_is_verified_only_once_it_can_be_read(
 
     assert uploads.claim(upload, OWNER).offset == 10
     with monkeypatch.context() as patch:
-        patch.setattr(FileDraft, "read_at", failing)
+        opened = uploads.opened.get(upload)
+        assert opened is not None
+        patch.setattr(opened.draft, "read_at", failing)
         for _ in range(2):
             with pytest.raises(errors.StorageFailed):
                 uploads.verify(upload, OWNER, Declaration(digest_of(DATA)))
@@ -107,6 +108,7 @@ def test_a_draft_is_verified_only_once_it_can_be_read(
     assert (blob.digest, blob.size) == (digest_of(DATA), 10)
 
 
+@pytest.mark.local  # a draft in an object store takes no more bytes once it is verified
 def test_an_upload_with_bytes_appended_since_its_verification_is_not_published(files: OpStoreServer) -> None:
     uploads = files.store.uploads
     upload = uploaded(files, b"bytes")
