@@ -1,11 +1,13 @@
 """Pages are bounded, and together they are the whole list."""
 
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from opstore_daemon.protocol.records import Compat
+from tests.support.for_each import for_each
 from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
@@ -122,7 +124,7 @@ def test_a_missing_parameter_is_refused(http: Http, filled: Watch) -> None:
         filled.assert_problem(http.get(target), 400, "InvalidRequest")
 
 
-@pytest.mark.parametrize("path", LISTINGS)
+@for_each("path", LISTINGS)
 def test_all_pages_together_are_the_whole_list(http: Http, filled: Watch, path: str) -> None:
     whole = http.get(path).json()[LISTINGS[path]]
     assert len(whole) >= 7
@@ -130,11 +132,19 @@ def test_all_pages_together_are_the_whole_list(http: Http, filled: Watch, path: 
         assert _pages(http, path, limit) == whole
 
 
-@pytest.mark.parametrize("asked", ["upstream=up", "downstream=down-1", "upstream=up&downstream=down-1", "op=up"])
-@pytest.mark.parametrize("history", ["0", "1"])
-def test_all_pages_of_filtered_links_are_the_whole_list(http: Http, filled: Watch, asked: str, history: str) -> None:
+@pytest.fixture
+def changed(http: Http, filled: Watch) -> None:
+    """A link with three more entries."""
     for state in ("invalid", "revoked", "valid"):
         http.post("/v1/links", {"upstream": "up@2.0.0", "downstream": "down-1@any", "state": state})
+
+
+@pytest.mark.usefixtures("changed")
+@for_each(
+    ("asked", "history"),
+    product(["upstream=up", "downstream=down-1", "upstream=up&downstream=down-1", "op=up"], ["0", "1"]),
+)
+def test_all_pages_of_filtered_links_are_the_whole_list(http: Http, asked: str, history: str) -> None:
     given = dict(part.split("=") for part in asked.split("&")) | {"history": history}
     whole = http.get("/v1/links", params=given).json()["links"]
     assert len(whole) == {"up": 7, "down-1": 1}[asked.rpartition("=")[2]] + 3 * int(history)

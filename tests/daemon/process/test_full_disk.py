@@ -57,6 +57,7 @@ def reserve(disk: MountedDisk) -> Path:
     return disk.outer / "home" / "opstore.db-reserve"
 
 
+@pytest.mark.slow
 def test_a_body_of_unknown_size_leaves_the_margin_and_frees_what_it_took(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     daemon.push("pca", b"bytes")
@@ -201,6 +202,7 @@ def test_a_first_start_on_a_full_disk_exits_9_and_says_why(disk: MountedDisk) ->
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_two_bodies_together_leave_the_margin(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     uploads = {daemon.begin_upload(): 0, daemon.begin_upload(): 0}
