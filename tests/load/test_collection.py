@@ -74,6 +74,7 @@ def test_no_push_is_without_bytes_beside_a_collector_without_grace(
 
 
 @pytest.mark.process
+@pytest.mark.slow
 @at_sizes("pushes", 1000, small=24)
 def test_no_push_of_another_process_is_without_bytes_beside_a_collector_without_grace(
     pushes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -44,6 +44,7 @@ STEPS: dict[str, tuple[Any, str, int]] = {
 
 
 EARLY = ("before the schema", "before the marker")  # nothing was changed
+USUAL = ("before the marker", "among the blobs", "among the rows", "before the end", "before the marker goes")
 
 
 def failing(call: Callable[..., Any], after: int, failure: BaseException) -> Callable[..., Any]:
@@ -58,7 +59,9 @@ def failing(call: Callable[..., Any], after: int, failure: BaseException) -> Cal
     return wrapped
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [step if step in USUAL else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
 def test_a_crash_at_each_step_keeps_daemons_away_until_the_same_command_completes_it(
     source: StorePlace, target: StorePlace, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

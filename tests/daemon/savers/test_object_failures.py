@@ -180,7 +180,7 @@ OFTEN = {
     "answered in part": every(5, Fault("cut the response", at=20)),
     "all of these": share(0.2, 5, SLOW_DOWN, Fault("lose the request"), Fault("lose the response")),
 }
-USUAL = {"refused", "cut", "all of these"}
+USUAL = {"cut", "all of these"}  # the latter refuses, too
 
 
 @pytest.mark.parametrize(
