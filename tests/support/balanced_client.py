@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opstore_cli import BaseOpStoreClient, OpStoreClient
-from opstore_cli.transport.adapter import TRIES, WITHOUT_DAEMON
+from opstore_cli.transport.adapter import TRIES
 from opstore_cli.transport.interface import Body, Response, is_repeatable
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, routes
 from tests.support.servers import ADMIN_TOKEN
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
@@ -62,7 +62,7 @@ class BalancedClient(BaseOpStoreClient):
                 if not left:
                     raise
             else:
-                if response.status not in WITHOUT_DAEMON or not left:
+                if response.status not in routes.WITHOUT_DAEMON or not left:
                     return response
         raise AssertionError("the last try returns or raises")
 

@@ -97,19 +97,19 @@ def test_a_header_that_names_no_author_is_refused_where_something_would_change(h
 @pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
 def test_a_key_is_remembered_for_a_day_and_across_restarts(place: Place, tmp_path: Path, what: str) -> None:
     clock = Clock()
-    with daemon(place, tmp_path, clock) as (http, _):
+    with daemon(place, tmp_path, clock) as (http, *_):
         method, path, body = prepared(http, what)
         first = http.ask(method, path, body, headers=key("k"))
         assert first.status_code in (200, 201, 204)
     clock.forward(hours=23)
-    with daemon(place, tmp_path, clock) as (http, _):
+    with daemon(place, tmp_path, clock) as (http, *_):
         assert http.patch("/v1/ops/up", {"compat": "exact"}, headers=key("other")).status_code == 200
         assert same(http.ask(method, path, body, headers=key("k")), first)
 
 
 def test_a_key_expires_after_a_day(place: Place, tmp_path: Path) -> None:
     clock = Clock()
-    with daemon(place, tmp_path, clock) as (http, _):
+    with daemon(place, tmp_path, clock) as (http, *_):
         one = http.post("/v1/pipelines", {"name": "p", "ops": ["a"]}, headers=key("k"))
         clock.forward(hours=25)
         other = http.post("/v1/pipelines", {"name": "q", "ops": ["a"]}, headers=key("l"))
