@@ -76,8 +76,9 @@ def serve(
             reason = f"{name!r} is not a host name such as models.example.com"
             raise errors.InvalidSetting(setting="--allow-host", reason=reason)
     config.check_direct()
-    if config.given_token is not None and not background:
-        read_given_token(config.given_token)  # raises now, before anything is written
+    given = None if background else config.given_token  # a client starts a daemon with its own variables
+    if given is not None:
+        read_given_token(given)  # raises now, before anything is written
     os.umask(0o077)
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def serve(
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
         spend_on = database.spend_on
-        token = spend_on(lambda: _token(config, background=background))
+        token = spend_on(lambda: load_token(config.token_file) if given is None else read_given_token(given))
         raise_open_files(FILES)
         server = spend_on(lambda: OpStoreServer(config.saver(), database, token=token, hosts=names, home=config.home))
         with closing(server):
@@ -104,7 +105,7 @@ def serve(
                 importlib.import_module(name)
             instance = secrets.token_hex(16)
             server.guards.add_proof(proof.secret_of(token, instance))
-            spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
+            spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance, given))
             database.keep_reserve()
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
@@ -122,13 +123,6 @@ def serve(
                 daily.stop()
                 delete_runtime_file(config, lock)
         log.info("stopped")
-
-
-def _token(config: Config, *, background: bool) -> str:
-    """Return the token: that of OPSTORE_TOKEN_FILE, unless a client has started this daemon with its own variables."""
-    if config.given_token is None or background:
-        return load_token(config.token_file)
-    return read_given_token(config.given_token)
 
 
 def _withdraw(config: Config, lock: HomeLock, server: OpStoreServer) -> None:

@@ -103,8 +103,13 @@ def describe_daemon(config: Config) -> dict[str, object]:
     return {"url": found.url, "pid": found.pid}
 
 
-def write_runtime_file(config: Config, lock: HomeLock, url: str, port: int, instance: str) -> None:
-    """Publish where this process listens, for clients that look for the home's daemon."""
+def write_runtime_file(
+    config: Config, lock: HomeLock, url: str, port: int, instance: str, token_file: Path | None = None
+) -> None:
+    """Publish where this process listens, for clients that look for the home's daemon.
+
+    `token_file`: the file with its token, if that is not the one in the home.
+    """
     record = runtime_file.RuntimeFile(
         url=url,
         port=port,
@@ -115,6 +120,7 @@ def write_runtime_file(config: Config, lock: HomeLock, url: str, port: int, inst
         instance=instance,
         host=namespaces.host_name(),
         pid_namespace=namespaces.pid_namespace(),
+        token_file="" if token_file is None else str(token_file.absolute()),
     )
     with home_errors(config.home):
         files.write_atomically(config.runtime_file, msgspec.json.encode(record) + b"\n", durable=False)

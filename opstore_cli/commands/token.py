@@ -27,10 +27,11 @@ def token(session: Session) -> None:
     refuse_url(session)
     home = session.home()
     check_home(home)
-    path = home / runtime.TOKEN_FILE
+    recorded = runtime.recorded(home)
+    path = runtime.token_path(home, recorded)
     if not os.path.lexists(path):
         raise errors.TokenNotFound(path=str(path))
-    secret = runtime.read_secret(home)
+    secret = runtime.read_secret(home, recorded)
     running = lookup.find(home, lookup.BRIEF) if session.out.json else None
     document = {"token": secret, "url": None if running is None else running.url, "path": str(path)}
     session.out.write_result(document, quiet=[secret], full=[secret])

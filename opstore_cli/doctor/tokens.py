@@ -17,6 +17,9 @@ MIN_LENGTH = 16  # characters; the daemon refuses a shorter token
 
 def token_file(machine: Machine) -> Result | None:
     """Check the token file of the local daemon."""
+    recorded = runtime.recorded(machine.home)
+    if recorded is not None and recorded.token_file is not None:
+        return _given(machine, recorded)
     path = machine.home / runtime.TOKEN_FILE
     if not os.path.lexists(path):
         return ok(f"{path} is created when a daemon first starts") if machine.home.is_dir() else None
@@ -24,7 +27,7 @@ def token_file(machine: Machine) -> Result | None:
         f"mv {quoted(path)} {quoted(path.with_name(path.name + '.old'))}, then opstore restart, which creates a new one"
     )
     try:
-        token = runtime.read_secret(machine.home)
+        token = runtime.read_secret(machine.home, None)
     except errors.InvalidSetting as error:
         cause = error.__cause__
         return problem(error.text, advice_for(cause, path) if isinstance(cause, OSError) else renew)
@@ -35,6 +38,15 @@ def token_file(machine: Machine) -> Result | None:
     if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")
     return ok(f"{path} exists, and only you can read it")
+
+
+def _given(machine: Machine, daemon: runtime.LocalDaemon) -> Result:
+    """Check the file that the daemon's own OPSTORE_TOKEN_FILE names."""
+    try:
+        runtime.read_secret(machine.home, daemon)
+    except errors.InvalidSetting as error:
+        return problem(error.text, "put it back, or restart the daemon with another OPSTORE_TOKEN_FILE")
+    return ok(f"the daemon has its token from {daemon.token_file} (OPSTORE_TOKEN_FILE), and you can read it")
 
 
 def credentials(_machine: Machine) -> Result | None:

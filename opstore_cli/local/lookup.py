@@ -68,7 +68,7 @@ def _failure(home: Path, daemon: LocalDaemon) -> errors.OpStoreError | None:
     """Return why the daemon can't be used; None if it proves itself."""
     for _ in range(SILENT_TRIES):
         try:
-            secret = daemon.secret(runtime.read_secret(home))
+            secret = daemon.secret(runtime.read_secret(home, daemon))
             with connect(daemon) as sock:
                 return None if proof.knows_token(sock, secret) else errors.ProofFailed(url=daemon.url)
         except TimeoutError:

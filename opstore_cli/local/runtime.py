@@ -20,7 +20,8 @@ LOG_FILE = "daemon.log"
 class LocalDaemon:
     """A local daemon. `version` is its version of opstore; `started` says whether this call started it.
 
-    `host` and `pid_namespace` say where `pid` is valid; both are empty if they are unknown.
+    `host` and `pid_namespace` say where `pid` is valid; both are empty if they are unknown. `token_file` has its
+    token; None: the file in the home has it.
     """
 
     url: str
@@ -32,6 +33,7 @@ class LocalDaemon:
     host: str = ""
     pid_namespace: str = ""
     instance: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
 
     def secret(self, token: str) -> str:
         """Return the secret that only this daemon and those who can read its home know."""
@@ -88,6 +90,7 @@ def _daemon_of(found: RuntimeFile) -> LocalDaemon | None:
         host=found.host,
         pid_namespace=found.pid_namespace,
         instance=found.instance,
+        token_file=Path(found.token_file) if found.token_file else None,
     )
 
 
@@ -97,8 +100,16 @@ def recorded(home: Path) -> LocalDaemon | None:
     return None if holder is None else holder.daemon
 
 
-def read_secret(home: Path) -> str:
-    """Return the local daemon's token. Raises InvalidSetting."""
+def token_path(home: Path, daemon: LocalDaemon | None) -> Path:
+    """Return the file with the token of the home's daemon; `daemon`: None if it does not run."""
+    return home / TOKEN_FILE if daemon is None or daemon.token_file is None else daemon.token_file
+
+
+def read_secret(home: Path, daemon: LocalDaemon | None) -> str:
+    """Return the token of the home's daemon; `daemon`: None if it does not run. Raises InvalidSetting."""
+    if daemon is not None and daemon.token_file is not None:
+        # As OPSTORE_TOKEN_FILE: a secret that is mounted is a link, and belongs to somebody else.
+        return tokens.read_token(daemon.token_file, "the token file")
     path = home / TOKEN_FILE
     named = f"the token file ({path})"
     with errors.translated(OSError, to=errors.InvalidSetting, setting=named):

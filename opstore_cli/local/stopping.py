@@ -38,7 +38,7 @@ def stop(home: Path) -> bool:
 
 def _request(home: Path, daemon: LocalDaemon) -> None:
     """Ask the daemon to stop; it may have ended in the meantime."""
-    token = runtime.read_secret(home)
+    token = runtime.read_secret(home, daemon)
     try:
         with lookup.connect(daemon) as sock:
             # This connection is another one than that of the proof before.

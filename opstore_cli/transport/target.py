@@ -84,14 +84,14 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
         return stored
     explicit = _explicit_credential(settings, token)
     if explicit is not None or url is None:
-        return explicit or Credential("token file", runtime.read_secret(settings.home))
+        return explicit or _of_home(settings, runtime.recorded(settings.home))
     stored = _stored(settings)
     if stored is not None:
         return stored
     recorded = runtime.recorded(settings.home)
     if recorded is None or recorded.url != url:
         return None
-    return Credential("token file", runtime.read_secret(settings.home))
+    return _of_home(settings, recorded)
 
 
 def check_plain(url: str, token: str) -> str:
@@ -109,6 +109,10 @@ def _explicit_credential(settings: Settings, token: str | None) -> Credential | 
         return None
     source: Source = "OPSTORE_TOKEN" if settings.token is not None else "OPSTORE_TOKEN_FILE"
     return Credential(source, from_environment, warning=settings.warning())
+
+
+def _of_home(settings: Settings, daemon: runtime.LocalDaemon | None) -> Credential:
+    return Credential("token file", runtime.read_secret(settings.home, daemon))
 
 
 def _stored(settings: Settings) -> Credential | None:
@@ -132,7 +136,7 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
             f"the local daemon runs opstore {running.version}, this is opstore {__version__}; "
             "opstore restart replaces it"
         )
-    secret = runtime.read_secret(settings.home)
+    secret = runtime.read_secret(settings.home, running)
     own = _explicit_credential(settings, token) or Credential("token file", secret)
     _warn(own, notify)
     return Target(running.url, own.token, running.secret(secret), running, own.source)

@@ -22,8 +22,9 @@ class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
     """The content of daemon.json.
 
     `lock` is the inode of the lock file that its writer holds, and `instance` a random text of this one run, by which
-    the daemon proves that it is the one that wrote the file. `host` and `pid_namespace` say where `pid` is valid. What
-    an earlier release did not write has a default.
+    the daemon proves that it is the one that wrote the file. `host` and `pid_namespace` say where `pid` is valid.
+    `token_file` is the absolute path of the file with its token; empty for the one in the home. What an earlier release
+    did not write has a default.
     """
 
     url: str
@@ -35,6 +36,7 @@ class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
     instance: str | None = None
     host: str = ""
     pid_namespace: str = ""
+    token_file: str = ""
 
     def is_of(self, lock: int) -> bool:
         """Return whether it was written by the process that holds the lock file open as the descriptor `lock`."""

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from opstore_cli import OpStoreClient
+from opstore_cli.config.settings import load_settings
+from opstore_cli.doctor import CHECKS
+from opstore_cli.doctor.machine import Machine
+from opstore_cli.local import stopping
 from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import run
@@ -36,6 +41,14 @@ def test_the_token_of_a_mounted_secret_is_that_of_the_daemon(start: Start, mount
         with Http(daemon.url, token) as http:
             assert http.get(routes.STATUS).status_code == status
     assert SECRET not in (daemon.home / "daemon.log").read_text()
+    # Commands of this home find it, as in its container: opstore doctor, status and stop.
+    settings = load_settings(None, {"OPSTORE_HOME": str(daemon.home), "OPSTORE_NO_AUTOSTART": "1"}, daemon.home)
+    with OpStoreClient(settings=settings) as client:
+        assert client.ops() == []
+    machine = Machine(daemon.home, daemon.home, settings)
+    found = {check: each(machine) for check, each in CHECKS.items() if check in ("token file", "daemon", "token")}
+    assert [check for check, result in found.items() if result is None or result.advice] == []
+    stopping.stop(daemon.home)
 
 
 def test_a_daemon_that_a_client_starts_in_the_background_has_the_token_of_its_home(start: Start, mounted: Path) -> None:
