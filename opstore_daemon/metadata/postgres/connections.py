@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from opstore_daemon.metadata.base import BaseDatabase
 from opstore_daemon.metadata.migrate import known_revisions, schema_too_new
@@ -41,7 +42,9 @@ class Connections(BaseDatabase):
         self._newest_schema = known_revisions()[-1]
         self._store: str | None = None  # the id of the store, and the position of its last commit that was seen here
         self._position = 0
+        self._is_closed = False
         self.engine = self._engine(settings)
+        event.listen(self.engine, "checkin", self._close_late)
 
     def _engine(self, settings: Settings) -> Engine:
         try:
@@ -171,8 +174,14 @@ class Connections(BaseDatabase):
             driver.cancel_safe(timeout=5)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections: those in use when their transactions end."""
+        self._is_closed = True
         self.engine.dispose()
+
+    def _close_late(self, _connection: object, entry: ConnectionPoolEntry) -> None:
+        """Close a connection that comes back after `close`: the pool would only forget it."""
+        if self._is_closed:
+            entry.close()
 
 
 def _driver(connection: Connection) -> Any:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
@@ -306,3 +306,12 @@ def test_a_failure_says_what_the_driver_says_once(database: Database) -> None:
         connection.exec_driver_sql("SELECT 1 / 0")
     assert caught.value.text == "the database failed: division by zero"
     assert isinstance(caught.value.__cause__, DBAPIError)
+
+
+def test_connections_in_use_are_closed_after_the_database(store_url: str) -> None:
+    database = Database(store_url)
+    with database.read() as before, database.write() as other:
+        drivers = [cast(Any, each.connection.driver_connection) for each in (before, other)]
+        database.close()
+        assert [driver.closed for driver in drivers] == [False, False]
+    assert [driver.closed for driver in drivers] == [True, True]
