@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.transport import expected
+from opstore_cli.transport import adapter, expected
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
@@ -70,6 +70,7 @@ def test_a_lost_connection_continues_at_the_page(
     client: OpStoreClient, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blob_checks, "BLOBS", 1)
+    monkeypatch.setattr(adapter, "MAX_RETRY_AFTER", 0.0)
     for number in range(3):
         client.push("pca", b"%d" % number)
     pages: list[object] = []

@@ -180,7 +180,8 @@ def test_a_token_for_a_plain_http_url_is_a_finding(user: User) -> None:
     assert "answer" not in user.findings(), "nothing was sent"
 
 
-def test_a_stranger_at_the_url_of_the_local_daemon_is_a_finding(user: User) -> None:
+def test_a_stranger_at_the_url_of_the_local_daemon_is_a_finding(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstore_cli.local.lookup.SETTLE_TIMEOUT", 0.1)
     user.make_home()
     with Stranger("200 OK", body=b"ok") as stranger, held(user.home):
         user.runs(stranger.url)

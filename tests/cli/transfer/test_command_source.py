@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from opstore_cli.processes import ending
 from opstore_cli.transfer import command_source
 from opstore_cli.transfer.command_source import run_command
 from opstore_daemon.protocol import errors
@@ -29,6 +30,7 @@ def test_a_signal_while_the_command_starts_ends_it(
         return started[0]
 
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    monkeypatch.setattr(ending, "GRACE", 1.0)
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(signal, "raise_signal", received.append)
     try:

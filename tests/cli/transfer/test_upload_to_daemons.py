@@ -165,7 +165,9 @@ def test_a_balancer_without_its_daemon_is_asked_again(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_balancer_that_finds_no_daemon_is_named_as_what_it_is(status: int) -> None:
+def test_a_balancer_that_finds_no_daemon_is_named_as_what_it_is(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BACKOFF", "JITTER"):
+        monkeypatch.setattr(f"opstore_cli.transport.adapter.{name}", 0.0)
     with FakeDaemon() as daemon, OpStoreClient(daemon.url, token=daemon.token) as client:
         daemon.answers = [(status, "text/html", HTML)] * 10
         with pytest.raises(errors.DaemonUnreachable, match=rf"reaches no daemon \(HTTP {status}\)"):
