@@ -28,6 +28,8 @@ SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
 # They take seconds: they import scikit-learn, run a hundred commands or evaluate models. All of them are about what
 # other tests run in small: tests/cli/sklearn, tests/cli/objects, tests/scenarios, tests/e2e/validity.
 SLOW = {"docs/tutorial.md", "docs/rules.md", "docs/bisect.md", "sklearn.md", "objects.md", "notebook.md"}
+# These take seconds, too, for what tests/docs/test_ci.py, tests/daemon, tests/e2e and tests/cli run in small.
+SLOW |= {"docs/ci.md", "docs/maintenance.md", "docs/settings.md", "docs/find.md"}
 
 
 def _document(path: Path) -> ParameterSet:
@@ -50,6 +52,7 @@ def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+@pytest.mark.slow
 def test_three_daemons_and_a_balancer_do_what_the_document_says(
     tmp_path: Path, postgres_url: str, bucket: "Bucket"
 ) -> None:

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.markdown import ROOT, blocks, read
 
 
+@pytest.mark.slow
 def test_the_example_passes_the_conformance_tests(tmp_path: Path) -> None:
     (block,) = blocks(read(ROOT / "docs/savers.md"), "python")
     (tmp_path / "test_folder.py").write_text(block.text)

@@ -169,6 +169,7 @@ def test_a_missing_folder_for_temporary_files_is_reported(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads what Linux says of a process")
+@pytest.mark.slow
 def test_an_array_is_not_in_memory_twice(client: OpStoreClient) -> None:
     script = """
 import resource, sys

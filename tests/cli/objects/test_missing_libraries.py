@@ -1,5 +1,6 @@
 """A missing library of a format: the error names the extra that installs it, and other formats work."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -77,22 +78,33 @@ print(json.dumps(results))
 Found = dict[str, list[object] | None]
 
 
-@pytest.fixture(scope="module")
-def without() -> dict[str, Found]:
-    """The errors of formats, None without one, if their library can't be imported, or ("all") none of the libraries."""
+FAST = ("numpy", "all")  # the others import scikit-learn and more
+
+
+def without(library: str) -> Found:
+    """The errors of formats, None without one, if the library of a format can't be imported, or ("all") no library."""
+    return _outcomes(library in FAST)[library]
+
+
+@functools.cache
+def _outcomes(is_fast: bool) -> dict[str, Found]:
     others = ["pandas", "pyarrow", "safetensors", "xgboost", "lightgbm", "onnx"]
     cases = {each.name: ([each.library], [each.name, "pickle"]) for each in WITH_LIBRARY}
     cases["all"] = (["numpy", "joblib", "cloudpickle", "skops", "sklearn", "scipy", *others], list(FORMATS))
+    cases = {name: case for name, case in cases.items() if (name in FAST) == is_fast}
     arguments = [str(ROOT), json.dumps(list(cases.values()))]
     done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(zip(cases, json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize("each", WITH_LIBRARY, ids=lambda each: str(each.name))
-def test_a_format_whose_library_is_missing_names_the_extra(each: Format, without: dict[str, Found]) -> None:
+@pytest.mark.parametrize(
+    "each",
+    [pytest.param(each, id=each.name, marks=[] if each.name in FAST else pytest.mark.slow) for each in WITH_LIBRARY],
+)
+def test_a_format_whose_library_is_missing_names_the_extra(each: Format) -> None:
     assert each.library is not None
-    found = without[each.name]
+    found = without(each.name)
     reason = f"the format {each.name} needs the library {each.library}, which can't be imported: "
     missing = found[each.name]
     assert missing is not None
@@ -101,8 +113,8 @@ def test_a_format_whose_library_is_missing_names_the_extra(each: Format, without
     assert found["pickle"] is None
 
 
-def test_without_any_of_them_plain_data_and_pickles_are_saved_and_loaded(without: dict[str, Found]) -> None:
-    assert {name for name, missing in without["all"].items() if missing is None} == {"bytes", "json", "pickle"}
+def test_without_any_of_them_plain_data_and_pickles_are_saved_and_loaded() -> None:
+    assert {name for name, missing in without("all").items() if missing is None} == {"bytes", "json", "pickle"}
 
 
 def test_every_extra_that_an_error_names_installs_the_library_and_objects_installs_all() -> None:

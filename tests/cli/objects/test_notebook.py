@@ -21,6 +21,7 @@ def test_the_example_is_about_30_lines() -> None:
     assert len(lines) <= 30
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_a_second_run_creates_nothing(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

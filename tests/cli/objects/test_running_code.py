@@ -22,6 +22,7 @@ from opstore_cli.config.settings import load_settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
+from tests.support.figures import some
 from tests.support.machines import Machine
 from tests.support.models import TREES, forest, pipeline, predictions
 from tests.support.servers import ADMIN_TOKEN
@@ -208,9 +209,12 @@ LOADERS = {"pickle", "_pickle", "cloudpickle", "joblib", "skops", "numpy", "skle
 
 
 def imports(path: Path) -> set[str]:
-    """The top-level modules that the file names in an import, wherever it stands."""
+    """The top-level modules that the file names in an import, wherever it stands; none if no loader is among them."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    source = path.read_text("utf-8")
+    if not any(name in source for name in LOADERS):
+        return found  # parsing takes milliseconds, and it names none of them
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found.update(name.name.partition(".")[0] for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -251,7 +255,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("package", ["opstore_cli.commands", "opstore_daemon.web", "opstore_daemon.store"])
+@pytest.mark.parametrize("package", some("opstore_daemon.web", "opstore_cli.commands", "opstore_daemon.store"))
 def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package: str) -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL, package], capture_output=True, text=True, check=True)
     imported = set(json.loads(done.stdout))

@@ -288,7 +288,7 @@ def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
     return source
 
 
-@pytest.mark.parametrize("after", [10_000_000, 29_990_000])
+@pytest.mark.parametrize("after", [10_000_000, pytest.param(29_990_000, marks=pytest.mark.slow)])
 def test_a_later_pull_resumes_within_a_large_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
 ) -> None:
@@ -314,7 +314,9 @@ def test_a_large_file_is_resumed_several_times(
     assert described(place / "out") == described(big)
 
 
-@pytest.mark.parametrize("damaged", [0, 9_000_000, 14_999_000])
+@pytest.mark.parametrize(
+    "damaged", [9_000_000, *(pytest.param(damaged, marks=pytest.mark.slow) for damaged in (0, 14_999_000))]
+)
 def test_the_existing_bytes_of_a_large_file_are_verified(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, damaged: int
 ) -> None:

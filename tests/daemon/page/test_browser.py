@@ -139,6 +139,7 @@ def test_a_view_of_100_000_versions(tab: "Page", many_versions: Site, view: str)
         assert axe(tab) == []
 
 
+@pytest.mark.slow
 def test_a_page_can_be_printed(watched: Watched) -> None:
     watched.tab.emulate_media(media="print")
     for view in ("op", "graph", "journal"):

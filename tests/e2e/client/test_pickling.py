@@ -101,11 +101,11 @@ def configure(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[st
     return arguments.format(**names), {name: value.format(**names) for name, value in environ.items()}
 
 
-FAST = {("argument", "spawn"), ("argument", "fork"), ("login", "spawn"), ("token file", "spawn")}
+FAST = {("argument", "fork"), ("token file", "spawn")}
 
 
 def _pairs() -> Iterator[object]:
-    """Yield all pairs of a way and a method. In the fast tests three ways are spawned, and one of them is forked."""
+    """Yield all pairs of a way and a method. In the fast tests one way is spawned, and one is forked."""
     for way in WAYS:
         for method in ("spawn", "fork", "forkserver"):
             is_fast = (way, method) in FAST

@@ -257,6 +257,7 @@ def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_closed_streams_are_reported_and_never_confused_with_files(machine: Machine) -> None:
     machine.file("blob", "one")
     open_ones: dict[str, Any] = {"stdin": None}
@@ -579,9 +580,9 @@ def test_the_python_client_refuses_the_same_names_and_references(stocked: Machin
 @pytest.mark.parametrize(
     "environment",
     [
-        {"PYTHONIOENCODING": "cp1252"},
         {"PYTHONIOENCODING": "ascii:strict"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
     ],
 )
 def test_json_and_messages_survive_any_encoding(stocked: Machine, environment: dict[str, str]) -> None:

@@ -411,6 +411,7 @@ def _can_mount() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_full_exits_9_before_the_upload(machine: Machine) -> None:
     if not _can_mount():
         pytest.skip("no file system can be mounted here")
@@ -548,6 +549,7 @@ def test_a_pipe_that_breaks_during_a_pull_exits_141(machine: Machine) -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_a_daemon_that_dies_during_a_command_exits_7(machine: Machine, wire: Wire) -> None:
     machine.file("blob", bytes(16 * MIB))
     wire.stop_up = 4 * MIB

@@ -169,6 +169,7 @@ def test_a_daemon_that_uses_another_database_is_noticed(stored: Machine) -> None
         assert stored.do("backup", "-q", "saved", *options) == "0"
 
 
+@pytest.mark.slow
 def test_every_command_says_how_to_finish_a_restore(stored: Machine, other: Machine) -> None:
     stored.do("backup", "saved")
     folder = stored.cwd / "saved"

@@ -174,6 +174,7 @@ def test_a_daemon_that_a_request_cannot_stop_gets_a_signal(machine: Machine) -> 
     assert machine.run("stop") == (0, "", "stopped the local daemon\n")
 
 
+@pytest.mark.slow
 def test_a_home_that_is_held_by_another_network_namespace_names_its_host(machine: Machine) -> None:
     machine.do("start")
     real = machine.runtime()
@@ -257,7 +258,13 @@ def test_a_daemon_whose_lock_file_was_deleted_ends(machine: Machine) -> None:
     assert machine.run("push", "pca", machine.file("blob", "one")) == (0, "pca@1.0.0\n", STARTED)
 
 
-@for_each(("op", "content"), enumerate([b"", b'{"url": "http', b"\xff\x00", b"{}"]))
+@pytest.mark.parametrize(
+    ("op", "content"),
+    [
+        (1, b'{"url": "http'),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0, b""), (2, b"\xff\x00"), (3, b"{}")]),
+    ],
+)
 def test_a_daemon_whose_runtime_file_was_damaged_ends(machine: Machine, op: int, content: bytes) -> None:
     machine.do("start")
     machine.runtime_file.write_bytes(content)
@@ -266,7 +273,10 @@ def test_a_daemon_whose_runtime_file_was_damaged_ends(machine: Machine, op: int,
 
 
 @linux
-@for_each(("op", "content"), enumerate([None, "", "of another daemon"]))
+@pytest.mark.parametrize(
+    ("op", "content"),
+    [(1, ""), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0, None), (2, "of another daemon")])],
+)
 def test_a_daemon_whose_token_file_was_lost_can_be_stopped_and_replaced(
     machine: Machine, op: int, content: str | None
 ) -> None:
@@ -289,15 +299,22 @@ def test_a_daemon_whose_token_file_was_lost_can_be_stopped_and_replaced(
 # --- another program on the port --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "commands",
+    [
+        pytest.param({"ops": 8}, id="few"),
+        pytest.param({"open --print": 8, "status": 8, "doctor": 1, "stop": 0}, id="others", marks=pytest.mark.slow),
+    ],
+)
 def test_no_command_gives_the_token_to_another_program_on_the_port_of_the_url(
-    machine: Machine, strangers: Callable[..., Stranger]
+    machine: Machine, strangers: Callable[..., Stranger], commands: dict[str, int]
 ) -> None:
     machine.do("start")
     token = machine.token
     machine.do("stop")
     stranger = strangers("200 OK", "Opstore-Proof: " + "0" * 64 + "\r\n", b"ok\n")
     environment = {"OPSTORE_URL": stranger.url, "OPSTORE_TOKEN": token}
-    for words, code in (("ops", 8), ("open --print", 8), ("status", 8), ("doctor", 1), ("stop", 0)):
+    for words, code in commands.items():
         assert machine.raw(*words.split(), env=environment)[0] == code, words
     assert machine.raw("login", stranger.url, stdin=token.encode())[0] == 8
     assert b"/healthz" in stranger.received

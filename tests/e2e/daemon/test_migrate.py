@@ -152,6 +152,7 @@ def test_what_is_refused(machine: Machine, words: str, code: int, error: str | N
     assert list(machine.cwd.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_command_says_how_to_finish_a_migration(stored: Machine) -> None:
     stored.do("stop")
     stored.do("migrate", *there(stored))

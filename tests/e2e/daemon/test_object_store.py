@@ -56,6 +56,7 @@ def on_disk(home: Path) -> int:
 
 
 @pytest.mark.parametrize("size", [96 * MIB, pytest.param(1024 * MIB, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_memory_and_disk_of_a_push_and_a_pull_do_not_grow_with_their_size(
     process: Process, client: OpStoreClient, home: Path, tmp_path: Path, size: int
 ) -> None:

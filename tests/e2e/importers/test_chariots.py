@@ -118,6 +118,7 @@ def test_links_recorded_after_an_import_are_kept(machine: Machine, old: OldStore
 
 
 @pytest.mark.parametrize("stop", [1000, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2500, 4000))])
+@pytest.mark.slow
 def test_a_daemon_that_dies_during_an_import_exits_7_and_the_next_run_completes_it(
     machine: Machine, other: Machine, old: OldStore, wire: Wire, stop: int
 ) -> None:

@@ -281,6 +281,7 @@ def test_valid_for_and_pipeline_select_several_ops(models: Machine) -> None:
     assert described(models.cwd / "out3/pca") == plain(SAMPLE)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: Wire) -> None:
     for number in range(6):
         data = random_bytes(MIB, seed=number) * 8
