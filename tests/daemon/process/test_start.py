@@ -27,13 +27,14 @@ pytestmark = pytest.mark.process
 def test_the_runtime_file_exists_while_the_daemon_runs(start: Start) -> None:
     daemon = start(real=True)
     told = json.loads(daemon.runtime_file.read_text())
-    keys = {"url", "port", "pid", "version", "started_at", "lock", "instance", "host", "pid_namespace"}
+    keys = {"url", "port", "pid", "version", "started_at", "lock", "instance", "host", "pid_namespace", "token_file"}
     assert set(told) == keys
     assert told["lock"] == (daemon.home / "daemon.lock").stat().st_ino
     assert told["host"] == platform.node()
     assert told["url"] == daemon.url == f"http://127.0.0.1:{told['port']}"
     assert told["pid"] == daemon.process.pid == daemon.ready["pid"]
     assert told["version"] == __version__
+    assert told["token_file"] == ""  # the one in the home
     assert datetime.fromisoformat(told["started_at"]) <= datetime.now(UTC)
     assert daemon.ask("GET", routes.HEALTH)[0] == 200
     status, response = daemon.ask("GET", routes.STATUS)
