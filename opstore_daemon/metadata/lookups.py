@@ -1,9 +1,9 @@
 """Lookups in an index that neither database plans in another way.
 
-Before PostgreSQL has statistics about a table, and if it planned a statement while the table was nearly empty, all
-indexes that begin with the same column look alike to it. Of `op_id = 1 AND digest = 'd'` it may then look up the op,
-and read all of its versions to find the digest. So a lookup of each push asks for the row next to the values in the
-order of an index, which no other way finds without sorting, and compares it with them.
+Before PostgreSQL has statistics about a table, and if it planned a statement while the table was nearly empty, it
+estimates the same cost for all indexes that begin with the same column. For `op_id = 1 AND digest = 'd'` it may then
+look up the op, and read all of its versions to find the digest. So a lookup of each push asks for the row next to the
+values in the order of an index, which no other way finds without sorting, and compares it with them.
 """
 
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ class Digest(CheckedText):
 
     @property
     def base64(self) -> str:
-        """The same bytes as S3 writes a checksum."""
+        """Return the digest in base64, as S3 writes checksums."""
         return binascii.b2a_base64(bytes.fromhex(self.hex), newline=False).decode()
 
 

@@ -104,7 +104,7 @@ def test_an_empty_store_is_clean(server: OpStoreServer) -> None:
 
 
 IN_FOLDER = ["gone", "a folder", "a link"]
-"""What differs in an object store: it has no links, and the record of a lost object is a finding until it is purged."""
+"""Damage that only a folder can have, or where `fsck` also reports the record of a lost object until it is purged."""
 ANYWHERE = [how for how in anywhere.DAMAGES if how not in IN_FOLDER]
 
 
@@ -388,7 +388,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 }
 
 IN_POSTGRESQL = {"tag 1": "tag 2 1 stable", "pca@1.0.0": "pca@2.1.0"}
-"""What it may call these: it has no rowid, and either of two versions with one hash may be the first."""
+"""The names of these in PostgreSQL, which has no rowid and may name either of two versions with the same hash."""
 
 
 @pytest.mark.parametrize("what", BROKEN)
