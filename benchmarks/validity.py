@@ -4,7 +4,8 @@
 
 Prints a table of p50 and p99, in milliseconds, of the verbs in process (no HTTP). The newest 1,000 versions of each op
 are valid for nothing, so that a resolution lies that far back and names 20,000 skipped versions. The page cache holds
-what the fill left there. SQLite gathers no statistics (ANALYZE), as in a daemon; PostgreSQL does so by itself.
+what the fill left there. SQLite gathers no statistics (ANALYZE), as in a daemon; PostgreSQL does so by itself. The
+garbage collector is set as in a daemon.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from benchmarks.filled import fill, number
 from opstore_daemon import OpStoreServer
+from opstore_daemon.daemon import reduce_garbage_collection
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.store import Store
 
@@ -49,6 +51,7 @@ def main() -> None:
             for server in (small, large):
                 server.store.link("op03", "op04@1.0.0")
                 analyze(server)
+            reduce_garbage_collection()
             report(small.store, large.store, asked.versions, asked.rounds)
 
 

@@ -109,7 +109,7 @@ def serve(
             database.keep_reserve()
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
-            _reduce_garbage_collection()
+            reduce_garbage_collection()
             daily = DailyCollection(server.store.collector, CollectionSchedule(database) if config.collects else None)
             try:
                 listener.run(
@@ -178,9 +178,12 @@ def _housekeeping(
     return is_wanted
 
 
-def _reduce_garbage_collection() -> None:
-    # What exists now lives as long as the process, and reference counting frees nearly everything that a request
-    # creates. Collections over all of it, every few requests, took a tenth of the time.
+def reduce_garbage_collection() -> None:
+    """Leave what exists now out of all later collections, and collect less often.
+
+    It lives as long as the process, and reference counting frees nearly everything that a request creates. Collections
+    over all of it, every few requests, took a tenth of the time.
+    """
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()  # __main__ disables it for the start

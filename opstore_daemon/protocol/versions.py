@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Any, ClassVar, NamedTuple
 
 from opstore_daemon.protocol import errors
@@ -49,6 +49,7 @@ class VersionNumber(NamedTuple):
             raise errors.InvalidVersion(text=text[:200], rule=VERSION_RULE)
         return cls(*(int(part) for part in match.groups()))
 
+    @lru_cache(4096)  # noqa: B019 - a few numbers are named in thousands of reasons
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
 

@@ -1,7 +1,8 @@
 """Decide whether an upstream version is valid for a downstream version, and say why (docs/rules.md)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from opstore_daemon.protocol.records import VERDICTS, Basis, Compat, VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
@@ -11,8 +12,7 @@ Line = tuple[int, ...]  # the first parts of a version number, which all version
 _LINE_LENGTH = {"major": 1, "minor": 2, "exact": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class LinkInForce:
+class LinkInForce(msgspec.Struct, frozen=True, gc=False):
     """The newest entry for one upstream version and one downstream version, or the downstream op (None)."""
 
     upstream: VersionNumber
@@ -21,8 +21,7 @@ class LinkInForce:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The rule that decided, as the basis of the verdict, and the reason in words."""
 
     basis: Basis

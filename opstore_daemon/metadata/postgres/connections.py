@@ -84,6 +84,20 @@ class Connections(BaseDatabase):
         with connection:
             yield connection
 
+    @contextmanager
+    def _begin_reading(self, statement: str) -> Iterator[Connection]:
+        """Connect and begin a transaction that only reads; commit it, unless a statement of it failed.
+
+        A rollback would make psycopg forget the statements that it has prepared on the connection.
+        """
+        with self._begin(statement) as connection:
+            try:
+                yield connection
+            finally:
+                if not connection.invalidated and _state(connection) == "INTRANS":
+                    with suppress(DBAPIError):  # the connection broke after everything was read
+                        cast(Any, connection.get_transaction()).commit()
+
     def _connect(self, statement: str, *, is_last: bool = False) -> Connection | None:
         connection = self.engine.connect()
         try:
@@ -137,7 +151,7 @@ class Connections(BaseDatabase):
         driver = _driver(connection)
         if driver.closed:
             raise errors.DatabaseFailed(reason="the connection to PostgreSQL was lost before the commit")
-        if driver.info.transaction_status.name == "INERROR":
+        if _state(connection) == "INERROR":
             # PostgreSQL would take the COMMIT for a ROLLBACK, without an error.
             raise errors.DatabaseFailed(reason="a statement of the transaction failed, so nothing was committed")
         with _translated(errors.OutcomeUnknown):
@@ -147,19 +161,20 @@ class Connections(BaseDatabase):
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with _translated(errors.DatabaseFailed), self._begin(transactions.READ) as connection:
+        with _translated(errors.DatabaseFailed), self._begin_reading(transactions.READ) as connection:
             yield connection
 
     @contextmanager
     def _read_between_writes(self) -> Iterator[Connection]:
-        with self._writers, _translated(errors.DatabaseFailed), self._begin(transactions.BETWEEN_WRITES) as connection:
+        begun = self._begin_reading(transactions.BETWEEN_WRITES)
+        with self._writers, _translated(errors.DatabaseFailed), begun as connection:
             self._check_lock()
             yield connection
 
     @contextmanager
     def read_for_long(self) -> Iterator[Connection]:
         """Begin a reading transaction without a limit of time; `interrupt` ends its statement."""
-        with _translated(errors.DatabaseFailed), self._begin(transactions.READ_FOR_LONG) as connection:
+        with _translated(errors.DatabaseFailed), self._begin_reading(transactions.READ_FOR_LONG) as connection:
             try:
                 yield connection
             finally:
@@ -187,6 +202,11 @@ class Connections(BaseDatabase):
 def _driver(connection: Connection) -> Any:
     """Return the connection of the driver."""
     return connection.connection.driver_connection
+
+
+def _state(connection: Connection) -> str:
+    """Return the state of the transaction as libpq names it: INTRANS in one, INERROR in one that failed, ..."""
+    return str(_driver(connection).info.transaction_status.name)
 
 
 @contextmanager

@@ -14,6 +14,10 @@ WAIT = 30  # seconds for the order of commits, another lock, or a connection
 STATEMENT = 60  # seconds for a statement, except those that may take long
 IDLE = 60  # seconds that a daemon may do something else in the middle of a transaction
 
+_POOLER = (
+    "a pooler between opstore and PostgreSQL mixes up prepared statements: with PgBouncer, set max_prepared_statements "
+    "(1.22 and later) or append ?prepare_threshold=none to the URL"
+)
 _WORDS = {
     "53100": "a disk of the PostgreSQL server is full",
     "53200": "the PostgreSQL server is out of memory",
@@ -27,6 +31,8 @@ _WORDS = {
     "25P02": "an earlier statement of the transaction failed",
     "25P03": f"a transaction was idle for more than {IDLE} seconds",
     "25006": "the database is read-only: it is a standby server, or default_transaction_read_only is on",
+    "26000": _POOLER,
+    "42P05": _POOLER,
     "28000": "PostgreSQL refuses the user",
     "28P01": "PostgreSQL refuses the user or the password",
     "3D000": "there is no such database: create it first, as with createdb",

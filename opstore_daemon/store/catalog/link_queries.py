@@ -12,6 +12,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    union_all,
 )
 
 from opstore_daemon.metadata.json_rows import json_rows, number_at
@@ -42,27 +43,18 @@ def _any_in_force(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
     return select(Link.position).where(_between(up, down), effective(time_filter)).limit(1)
 
 
-def newest_valid(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
-    """Return the newest valid link between the two ops; an empty list if there is none."""
-    return _in_force(snapshot, _newest_valid(snapshot.time_filter, up=upstream.id, down=downstream.id))
+def of_edge(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
+    """Return the newest valid link between the two ops, and of those for any version of the downstream op a valid one.
+
+    If none of those is valid, an invalid one.
+    """
+    return _in_force(snapshot, _of_edge(snapshot.time_filter, up=upstream.id, down=downstream.id))
 
 
 @prepared
-def _newest_valid(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
-    return _select_relevant().where(_valid_between(time_filter, up, down)).order_by(Link.position.desc()).limit(1)
-
-
-def any_valid_for_op(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> bool:
-    """Return whether a valid link is for any version of the downstream op."""
-    return (
-        snapshot.execute(_any_valid_for_op(snapshot.time_filter, up=upstream.id, down=downstream.id)).first()
-        is not None
-    )
-
-
-@prepared
-def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
-    return select(Link.position).where(_valid_between(time_filter, up, down), target_id == text("0")).limit(1)
+def _of_edge(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
+    for_op = select(Link.position).where(_between(up, down), target_id == text("0"), effective(time_filter)).limit(ONE)
+    return union_all(_at(_newest_valid(time_filter, up, down)), _at(for_op.where(Link.state == "valid")), _at(for_op))
 
 
 def any_valid_of(snapshot: Snapshot, upstream_versions: Sequence[VersionRow], downstream: OpRow) -> bool:
@@ -100,51 +92,64 @@ def relevant_links(
 ) -> list[LinkInForce]:
     """Return the links in force that decide the verdicts of the upstream candidates for each of the targets.
 
-    Three queries, however many links there are: the links of the candidates themselves, the newest valid link of each
-    line that they are in, and the newest valid link between the two ops. Without `targets`: for the downstream op.
-    """
-    return of_versions(snapshot, upstream, candidates, downstream, targets) + newest_valid(
-        snapshot, upstream, downstream
-    )
-
-
-def of_versions(
-    snapshot: Snapshot,
-    upstream: OpRow,
-    candidates: Sequence[VersionRow],
-    downstream: OpRow,
-    versions: Sequence[VersionRow],
-) -> list[LinkInForce]:
-    """Return the links in force of the candidates, or of versions compatible with them, for the downstream versions.
-
-    Links for any version of the downstream op are always among them.
+    One query, however many links there are: it finds the links of the candidates themselves, the newest valid link of
+    each line that they are in, and the newest valid link between the two ops. Links for any version of the downstream
+    op are always among them; without `targets`, only those.
     """
     if not candidates:
         return []
-    targets = [0, *(version.id for version in versions)]
+    target_ids = [0, *(version.id for version in targets)]
     ids = [row.id for row in candidates]
-    found = _in_force(snapshot, _of_versions(snapshot.time_filter, ids=ids, down=downstream.id, targets=targets))
-    if upstream.compat != "exact":
+    if upstream.compat == "exact":
+        query = _relevant(snapshot.time_filter, up=upstream.id, ids=ids, down=downstream.id, targets=target_ids)
+    else:
         lines = {line(row.number, upstream.compat) for row in candidates}
         # One parameter, however many lines.
-        pairs = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
+        pairs = json.dumps([[*shared, target] for shared in sorted(lines) for target in target_ids])
         places = len(next(iter(lines)))
-        found += _in_force(
-            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, pairs=pairs)
+        query = _relevant_with_lines(
+            snapshot.time_filter,
+            places,
+            up=upstream.id,
+            ids=ids,
+            down=downstream.id,
+            targets=target_ids,
+            pairs=pairs,
         )
-    return found
+    return _in_force(snapshot, query)
 
 
 @prepared
-def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
+def _relevant(time_filter: TimeFilter, *, up: int, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
+    return union_all(_of_versions(time_filter, ids, down, targets), _at(_newest_valid(time_filter, up, down)))
+
+
+@prepared
+def _relevant_with_lines(
+    time_filter: TimeFilter,
+    places: int,
+    *,
+    up: int,
+    ids: Sequence[int],
+    down: int,
+    targets: Sequence[int],
+    pairs: str,
+) -> Executable:
+    return union_all(
+        _of_versions(time_filter, ids, down, targets),
+        _at(_of_lines(time_filter, places, up, down, pairs)),
+        _at(_newest_valid(time_filter, up, down)),
+    )
+
+
+def _of_versions(time_filter: TimeFilter, ids: Any, down: Any, targets: Any) -> Select[*tuple[Any, ...]]:
     # No condition on the upstream op: with one, SQLite reads all links between the two ops.
     own, to_targets = is_among(Link.upstream_version_id, ids), is_among(target_id, targets)
     return _select_relevant().where(own, Link.downstream_id == down, to_targets, effective(time_filter))
 
 
-@prepared
-def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs: str) -> Executable:
-    """For each line and target the newest valid link: one step in an index each."""
+def _of_lines(time_filter: TimeFilter, places: int, up: int, down: int, pairs: str) -> Select[Any]:
+    """For each line and target the position of the newest valid link: one step in an index each."""
     rows = json_rows(pairs)
     *shared, target = (number_at(rows, place) for place in range(places + 1))
     columns = (Link.upstream_major, Link.upstream_minor)[:places]
@@ -153,8 +158,18 @@ def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs
     # Between two bounds, and ordered by it: of the indexes that have the links of a target, only that of the lines is.
     newest = newest.where(columns[-1] >= shared[-1], columns[-1] <= shared[-1])
     newest = newest.order_by(columns[-1].desc(), Link.position.desc()).limit(ONE)
-    position = newest.correlate(rows).scalar_subquery()
-    return _select_relevant().where(is_selected(Link.position, select(position).select_from(rows).scalar_subquery()))
+    return select(newest.correlate(rows).scalar_subquery()).select_from(rows)
+
+
+def _newest_valid(time_filter: TimeFilter, up: int, down: int) -> Select[Any]:
+    """Select the position of the newest valid link between the two ops."""
+    newest = select(Link.position).where(_valid_between(time_filter, up, down))
+    return newest.order_by(Link.position.desc()).limit(ONE)
+
+
+def _at(positions: Select[Any]) -> Select[*tuple[Any, ...]]:
+    """Select the links at the few positions that another query selects."""
+    return _select_relevant().where(is_selected(Link.position, positions.scalar_subquery()))
 
 
 def linked_in_line(snapshot: Snapshot, op: OpRow, shared: Line, without: VersionRow) -> VersionNumber | None:

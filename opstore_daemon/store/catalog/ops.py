@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, Select, and_, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import Description, Level, Op, Pipeline, Removal, Version, aliased
@@ -80,10 +80,18 @@ def _row(snapshot: Snapshot, row: Any) -> OpRow:
 
 @prepared
 def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
+    return _select(time_filter).where(Op.name == name)
+
+
+@prepared
+def _by_names(time_filter: TimeFilter, *, names: Sequence[str]) -> Executable:
+    return _select(time_filter).where(Op.name.in_(names))
+
+
+def _select(time_filter: TimeFilter) -> Select[*tuple[Any, ...]]:
     columns = (Op.id, Op.name, Op.compat, Op.created_compat, Op.changed)
-    return select(*columns, time_filter.op_removed_at(Op).label("removed_at")).where(
-        Op.name == name, time_filter.created(Op)
-    )
+    removed_at = time_filter.op_removed_at(Op).label("removed_at")
+    return select(*columns, removed_at).where(time_filter.created(Op))
 
 
 @prepared
@@ -98,6 +106,19 @@ def get(snapshot: Snapshot, name: OpName) -> OpRow:
     if row is None or row.removed_at is not None:
         raise _not_found(snapshot, name, is_removed=row is not None)
     return _row(snapshot, row)
+
+
+def get_all(snapshot: Snapshot, names: Iterable[OpName]) -> dict[str, OpRow]:
+    """Return the ops of these names, in their order; raise OpNotFound for the first that there is not."""
+    names = list(dict.fromkeys(names))
+    found = {row.name: row for row in snapshot.execute(_by_names(snapshot.time_filter, names=names))}
+    ops: dict[str, OpRow] = {}
+    for name in names:
+        row = found.get(name)
+        if row is None or row.removed_at is not None:
+            raise _not_found(snapshot, name, is_removed=row is not None)
+        ops[name] = _row(snapshot, row)
+    return ops
 
 
 def _not_found(snapshot: Snapshot, name: OpName, *, is_removed: bool) -> errors.NotFound:

@@ -16,10 +16,10 @@ from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 FIRST_BLOCK = 10  # rows of the first read, which usually contain the result
-BLOCK = 500  # rows of each further read; a query costs as much as about 100 of them
+BLOCK = 1000  # rows of each further read; a query costs as much as about 100 of them
 
 
-class VersionRow(msgspec.Struct, frozen=True, eq=False):
+class VersionRow(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A version as a snapshot sees it. Rows compare by identity, which makes sets of them fast for the resolution."""
 
     id: int

@@ -42,7 +42,7 @@ class RunOperations(Transactions):
             snapshot = Snapshot(connection)
             graph = pipelines.get(snapshot, name)
             _check_graph(graph, new_run, chosen)
-            own = {op: ops.get(snapshot, OpName(op)) for op in graph.ops}
+            own = ops.get_all(snapshot, map(OpName, graph.ops))
             rows = {op: references.resolve_reference(snapshot, own[op].id, chosen[OpName(op)]) for op in graph.ops}
             digest = set_digest(graph.edges, {op: row.version for op, row in rows.items()})
             stamp = self._stamp()

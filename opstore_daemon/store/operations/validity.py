@@ -31,7 +31,6 @@ from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
-from opstore_daemon.store.validity.verdicts import Chosen
 
 HasVerdict = Callable[[Entry], bool]  # whether the caller already has the verdict as of an entry
 
@@ -111,7 +110,7 @@ class ValidityOperations(Transactions):
             entry = ops.last_change(snapshot, [up.op, down.op])
             if unless(entry):
                 return LatestVerdict(entry)
-            chosen: dict[str, Chosen] = {each.op: verdicts.choose(snapshot, each) for each in (up, down)}
+            chosen = verdicts.choose_all(snapshot, {each.op: each for each in (up, down)})
             return LatestVerdict(entry, verdicts.validate(snapshot, [(up.op, down.op)], chosen, entry.position))
 
     def validate_pipeline(
@@ -215,9 +214,8 @@ def _verdict(
 ) -> Validation:
     budget.add_edges(len(graph.edges))
     by_op = resolution.references_by_op(graph, used)
-    chosen: dict[str, Chosen] = {}
-    for op in map(OpName, graph.ops):
-        budget.spend(verdicts.STEPS)
-        chosen[op] = verdicts.choose(snapshot, by_op.get(op) or Reference.of(op, None))
+    budget.spend(verdicts.STEPS * len(graph.ops))
+    latest = {op: Reference.of(op, None) for op in map(OpName, graph.ops)}
+    chosen = verdicts.choose_all(snapshot, latest | by_op)
     found = verdicts.validate(snapshot, graph.edges, chosen, position, graph.name, budget)
     return verdicts.with_set(snapshot, found, graph.edges, chosen, exact_set=exact_set)

@@ -120,9 +120,8 @@ def _pipeline_line(
 ) -> PipelineLine:
     if budget is not None:
         budget.add_edges(len(record.edges))
-    for op in record.ops:
-        if op not in chosen:
-            chosen[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
+    unknown = {op: Reference.of(op, None) for op in map(OpName, record.ops) if op not in chosen}
+    chosen |= verdicts.choose_all(snapshot, unknown)
     own = {op: chosen[op] for op in record.ops}
     validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name, budget)
     not_valid = [edge for edge in validation.edges if edge.verdict != "valid"]

@@ -71,6 +71,7 @@ class Candidates:
         self._rows: dict[int, VersionRow] = {}  # by version id
         self._blocks: dict[int, list[VersionRow]] = {}  # by version id: the block that it was read with
         self._edges: dict[Edge, _EdgeReader] = {}
+        self._selectables: dict[int, Where] = {}  # by op id: what `latest` could select
 
     def replace(self, overrides: Mapping[str, Override], *, accept_unknown: bool = False) -> "Candidates":
         """Return the candidates with other overrides; with `accept_unknown`, edges accept unknown verdicts too."""
@@ -181,14 +182,19 @@ class Candidates:
 
     def _condition(self, op: OpRow, override: Override | None) -> Where:
         if override is None:
-            return version_rows.candidates(self._snapshot, op.id)
+            return self._selectable(op)
         if override.kind == "only":
             return version_rows.with_id(override.version.id)
         if override.kind == "newer":
             newer = version_rows.newer_than(override.version.sequence)
-            return version_rows.candidates(self._snapshot, op.id) & newer
+            return self._selectable(op) & newer
         older = version_rows.older_than(override.version.sequence) if override.kind == "latest" else version_rows.ALL
-        return version_rows.either(override.version, version_rows.candidates(self._snapshot, op.id) & older)
+        return version_rows.either(override.version, self._selectable(op) & older)
+
+    def _selectable(self, op: OpRow) -> Where:
+        if op.id not in self._selectables:
+            self._selectables[op.id] = version_rows.candidates(self._snapshot, op.id)
+        return self._selectables[op.id]
 
 
 class _EdgeReader:
@@ -198,8 +204,11 @@ class _EdgeReader:
         self._snapshot, self._upstream, self._downstream, self._budget = snapshot, upstream, downstream, budget
         self._links = EdgeLinks(upstream.name, downstream.name, upstream.compat)
         self._new: list[LinkInForce] = []
-        self._add(link_queries.newest_valid(snapshot, upstream, downstream))
-        self.has_valid_for_op = link_queries.any_valid_for_op(snapshot, upstream, downstream)
+        of_edge = link_queries.of_edge(snapshot, upstream, downstream)
+        self._add(of_edge)
+        for_op = [link for link in of_edge if link.downstream is None]
+        self.has_valid_for_op = any(link.valid for link in for_op)
+        self._has_for_op = bool(for_op)
         self._read_upstreams: set[int] = set()
         self._read_downstreams: set[int] = set()
 
@@ -208,8 +217,8 @@ class _EdgeReader:
         if downstreams and downstreams[0].id not in self._read_downstreams:
             self._add(link_queries.to_versions(self._snapshot, self._upstream, self._downstream, downstreams))
             self._read_downstreams |= {row.id for row in downstreams}
-        if upstreams and upstreams[0].id not in self._read_upstreams:
-            self._add(link_queries.of_versions(self._snapshot, self._upstream, upstreams, self._downstream, []))
+        if self._has_for_op and upstreams and upstreams[0].id not in self._read_upstreams:
+            self._add(link_queries.relevant_links(self._snapshot, self._upstream, upstreams, self._downstream, []))
             self._read_upstreams |= {row.id for row in upstreams}
         return self._links
 

@@ -11,7 +11,6 @@ from opstore_daemon.rules import resolution
 from opstore_daemon.rules.budget import Budget, LimitReached
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import ops, pipelines, versions
-from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.references import resolve_reference
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
@@ -57,7 +56,7 @@ class Resolver:
         self._snapshot, self._budget = snapshot, budget
         self._pipeline = pipelines.get(snapshot, pipeline)
         budget.add_edges(len(self._pipeline.edges))
-        self._ops: dict[str, OpRow] = {op: ops.get(snapshot, OpName(op)) for op in self._pipeline.ops}
+        self._ops = ops.get_all(snapshot, map(OpName, self._pipeline.ops))
         self._use = {op: Override(version, "latest") for op, version in self._look_up(use).items()}
         self._locked = self._select(lock)
         if upgrade is not None and upgrade not in self._pipeline.ops:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord, combine
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference
 from opstore_daemon.protocol.version_sets import set_digest
@@ -33,7 +34,16 @@ def choose(snapshot: Snapshot, reference: Reference) -> Chosen:
 
     Raises OpNotFound, and VersionNotFound for a selector that selects nothing.
     """
-    op = ops.get(snapshot, reference.op)
+    return _choose(snapshot, ops.get(snapshot, reference.op), reference)
+
+
+def choose_all(snapshot: Snapshot, by_op: Mapping[OpName, Reference]) -> dict[str, Chosen]:
+    """Look up a reference to each op, as `choose` does."""
+    found = ops.get_all(snapshot, by_op)
+    return {op: _choose(snapshot, found[op], reference) for op, reference in by_op.items()}
+
+
+def _choose(snapshot: Snapshot, op: OpRow, reference: Reference) -> Chosen:
     if reference.bare:
         return Chosen(op, version_rows.latest(snapshot, op.id))
     return Chosen(op, references.resolve_reference(snapshot, op.id, reference))

@@ -1,12 +1,13 @@
 """Verdicts compared with the oracle, rule by rule, and the text of their reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from opstore_daemon.protocol.records import Compat, VerdictWord, combine
 from opstore_daemon.protocol.versions import VersionNumber

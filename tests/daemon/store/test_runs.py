@@ -51,7 +51,7 @@ def test_the_statements_of_a_run_depend_on_its_set_and_not_on_the_store(memory: 
             memory.store.record_run(f"p{number}", new_run(*(f"{name}@1.0.0" for name in names), edges=edges))
         counts.append(len(statements))
     assert counts[0] == counts[1]
-    assert counts[2] - counts[0] == 2 * (2 + 8), "two queries for each op, eight statements for each edge"
+    assert counts[2] - counts[0] == 2 * (1 + 8), "a query for each op, eight statements for each edge"
 
 
 def test_a_page_has_at_most_so_many_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

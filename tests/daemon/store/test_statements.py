@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import stat
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -146,7 +147,7 @@ def test_expired_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monk
 
 
 def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpStoreServer) -> None:
-    for op, blocks in (("small", 2), ("large", 7)):
+    for op, blocks in (("small", 2), ("large", 4)):
         fill(memory, op, blocks * BLOCK, stored=True)
         memory.store.set_op(op, compat="minor")
         memory.store.register_pipeline(op, [op, f"{op}_down"])
@@ -156,8 +157,26 @@ def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpS
         with counted(memory) as statements:
             memory.store.versions(op, valid_for=[f"{op}_down"])
         counts[op] = len(statements)
-    assert counts["large"] - counts["small"] == (7 - 2) * 4, "a block of rows, and three queries for its links"
-    assert counts["small"] <= 2 * 4 + 12
+    assert counts["large"] - counts["small"] == (4 - 2) * 2, "a block of rows, and a query for its links"
+    assert counts["small"] <= 2 * 2 + 14
+
+
+def test_the_statements_of_a_pipeline_grow_by_few_for_each_op(memory: OpStoreServer) -> None:
+    counts: dict[str, list[int]] = {"resolve": [], "validate": []}
+    for name, count in (("few", 3), ("more", 8)):
+        ops = [f"{name}{place}" for place in range(count)]
+        for op in ops:
+            fill(memory, op, 20, stored=True)
+            memory.store.set_op(op, compat="exact")
+        memory.store.register_pipeline(name, ops)
+        for up, down in pairwise(ops):
+            memory.store.link(f"{up}@1.0.0", f"{down}@1.0.0")  # so that 19 versions are passed over
+        for verb, ask in (("resolve", memory.store.resolve), ("validate", memory.store.validate_pipeline)):
+            with counted(memory) as statements:
+                assert ask(name).verdict == ("valid" if verb == "resolve" else "invalid")
+            counts[verb].append(len(statements))
+    assert counts["resolve"][1] - counts["resolve"][0] == 5 * 6, "4 for an op, 2 for an edge"
+    assert counts["validate"][1] - counts["validate"][0] == 5 * 2, "the latest version of each op, the links of an edge"
 
 
 def test_a_selection_reads_no_further_than_its_limit(memory: OpStoreServer) -> None:

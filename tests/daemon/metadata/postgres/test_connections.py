@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata.postgres.settings import PREPARE_THRESHOLD
 from opstore_daemon.metadata.tables import Counter, Op, StoreIdentity
 from opstore_daemon.protocol import errors
 from opstore_daemon.store import journal
@@ -150,6 +151,40 @@ def test_a_transaction_begins_in_one_round_trip(database: Database, monkeypatch:
     assert len(sent) == 2
     with database.read() as connection:
         assert len(sent) == 3
+
+
+def test_statements_stay_prepared_from_one_reading_transaction_to_the_next(database: Database) -> None:
+    again = PREPARE_THRESHOLD + 1
+
+    def prepared(connection: Connection) -> int:
+        return int(value(connection, "SELECT count(*) FROM pg_prepared_statements WHERE statement ~ '^SELECT op'"))
+
+    def look_up_in_vain() -> None:
+        with database.read() as connection:
+            connection.execute(select(Op.name)).all()
+            raise errors.OpNotFound(op="pca")
+
+    for _ in range(again):
+        with pytest.raises(errors.OpNotFound):
+            look_up_in_vain()
+    with database.read() as connection:
+        assert prepared(connection) == 1
+    for _ in range(again):
+        with database.read_for_long() as connection:
+            connection.execute(select(Op.compat)).all()
+    with database.read() as connection:
+        assert prepared(connection) == 2
+
+
+def test_a_lost_prepared_statement_says_what_to_do_and_does_not_stay_lost(database: Database) -> None:
+    for _ in range(PREPARE_THRESHOLD + 1):
+        assert names(database) == []
+    with database.read() as connection:
+        # As if a pooler gave the next transaction another session. In a block, so that psycopg does not notice it.
+        connection.exec_driver_sql("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+    with pytest.raises(errors.DatabaseFailed, match=r"or append \?prepare_threshold=none to the URL"):
+        names(database)
+    assert names(database) == []
 
 
 def test_a_transaction_with_a_failed_statement_is_not_reported_as_committed(database: Database) -> None:
