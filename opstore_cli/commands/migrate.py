@@ -41,7 +41,7 @@ def migrate(
 
     \b
     Examples:
-      opstore migrate --to-db postgresql+psycopg://opstore@db/opstore --to-saver s3://models/opstore
+      opstore migrate --to-db postgresql://opstore@db/opstore --to-saver s3://models/opstore
       opstore migrate --to-saver file:///mnt/large/blobs
       opstore migrate --db sqlite:////srv/old.db --to-db sqlite:////srv/new.db
 
@@ -62,11 +62,7 @@ def migrate(
     words = [f"--{name}" for name, given in (("checksum", checksum), ("dry-run", dry_run)) if given]
     options = (("--to-db", to_db), ("--to-saver", to_saver), ("--db", database), ("--saver", saver))
     words += [f"{name}={url}" for name, url in options if url is not None]
-    try:
-        run(session, "migrate", words, _write)
-    except _INTERRUPTED:
-        session.out.note("what was moved so far is kept: the same command resumes")
-        raise
+    run(session, "migrate", words, _write, resumed_after=_INTERRUPTED)
 
 
 def _write(session: Session, result: "Result") -> None:

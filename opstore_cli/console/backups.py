@@ -44,20 +44,30 @@ def to_folder(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
     return Path(value)
 
 
-def run(session: Session, command: str, words: Sequence[str], write: "Callable[[Session, Result], None]") -> None:
+def run(
+    session: Session,
+    command: str,
+    words: Sequence[str],
+    write: "Callable[[Session, Result], None]",
+    *,
+    resumed_after: tuple[type[errors.OpStoreError], ...] = (),
+) -> None:
     """Run the daemon's program, show its progress and its problems, and write its result.
 
     Raises the program's error, after the result of a backup that is not whole. An interrupted run can be repeated.
+    `resumed_after`: errors after which a note says so, if anything was copied.
     """
     from opstore_cli.local import backups
     from opstore_cli.transfer.interruption import InterruptedTransfer
     from opstore_daemon.protocol.backup_lines import Moved, Problem
 
     result: Result | None = None
+    has_begun = False
     try:
         with _Progress(session) as progress:
             for line in backups.run(command, words):
                 if isinstance(line, Moved):
+                    has_begun = True
                     progress.show(line)
                 elif isinstance(line, Problem):
                     session.out.warn(str(line))
@@ -65,6 +75,10 @@ def run(session: Session, command: str, words: Sequence[str], write: "Callable[[
                     result = line
     except KeyboardInterrupt:
         raise InterruptedTransfer from None
+    except resumed_after:
+        if has_begun:
+            session.out.note("what was moved so far is kept: the same command resumes")
+        raise
     finally:
         if result is not None:
             write(session, result)

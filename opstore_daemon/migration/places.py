@@ -12,6 +12,7 @@ from typing import NoReturn
 from opstore_daemon.backup.folder import contains
 from opstore_daemon.config import Config
 from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.url import parse
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.passwords import without_passwords
 from opstore_daemon.savers import BaseSaver, MemorySaver
@@ -34,7 +35,7 @@ class Places:
     @cached_property
     def database(self) -> Database:
         """The database, which is not opened yet. Raises InvalidSetting, and MigrationRefused for one in memory."""
-        with self._named():
+        with self.named():
             database = Database(self.config.db_url)
         if database.is_in_memory:
             refuse("a database in memory can't be moved, nor moved to: nothing of it outlives the daemon")
@@ -47,7 +48,7 @@ class Places:
 
     def saver(self, database: Database) -> BaseSaver:
         """Return the saver, whose objects `database` records. A folder is created if it is missing."""
-        with self._named():
+        with self.named():
             saver = self.config.saver()
         if isinstance(saver, MemorySaver):
             refuse("bytes in memory can't be moved, nor moved to: nothing of them outlives the daemon")
@@ -56,7 +57,7 @@ class Places:
         return saver
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def named(self) -> Iterator[None]:
         """Have the errors about a URL name the option that it comes from."""
         try:
             yield
@@ -69,7 +70,8 @@ class Places:
         """The URL of the database as an option takes it."""
         path = self.database.path
         if path is None:
-            return without_passwords(str(self.database.url))
+            # With all its options, and without the driver, which psql and pg_dump would refuse.
+            return without_passwords(parse(self.config.db_url).set(drivername="postgresql").render_as_string())
         return f"sqlite:///{escape_stray_bytes(str(path))}"
 
     @property

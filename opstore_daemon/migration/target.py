@@ -128,8 +128,9 @@ def opened(places: Places, source: Source, *, new_database: bool, new_saver: boo
     Raises MigrationRefused, TargetNotEmpty, StoreInUse, and errors of the database and the saver.
     """
     with ExitStack() as stack:
-        database = _database(places, source, stack, dry_run=dry_run) if new_database else source.database
-        marker = _marker(database, places, source) if new_database else _partial_marker(database)
+        with places.named():  # some options of a URL are checked while it connects
+            database = _database(places, source, stack, dry_run=dry_run) if new_database else source.database
+            marker = _marker(database, places, source) if new_database else _partial_marker(database)
         saver: BaseSaver | None = source.saver
         if new_saver:
             if (folder := places.folder) is not None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -22,6 +22,7 @@ from opstore_daemon.metadata.migrate import known_revisions, schema_too_new
 from opstore_daemon.metadata.postgres import failures, transactions
 from opstore_daemon.metadata.postgres.failures import WAIT
 from opstore_daemon.metadata.postgres.settings import Settings
+from opstore_daemon.metadata.url import invalid
 from opstore_daemon.protocol import errors
 
 WRITERS = 2  # ordered transactions of this daemon at the server: one works, the next one waits there without a gap
@@ -58,6 +59,8 @@ class Connections(BaseDatabase):
                 pool_recycle=RECYCLED,
                 use_native_hstore=False,  # it would look for the type in each database
             )
+        except ArgumentError:  # not its text, which quotes the URL
+            raise invalid("each port is a number, and hosts and ports are as many") from None
         except ImportError as error:
             what = "a PostgreSQL database"
             raise errors.LibraryMissing(what=what, library="psycopg", extra="postgres", reason=str(error)) from error

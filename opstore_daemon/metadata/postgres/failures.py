@@ -4,10 +4,12 @@ What the server says is kept, apart from details that quote values. A failure wi
 connection.
 """
 
+import re
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from opstore_daemon.metadata.url import invalid
 from opstore_daemon.protocol import errors
 
 WAIT = 30  # seconds for the order of commits, another lock, or a connection
@@ -47,7 +49,12 @@ _WORDS = {
 _FULL, _TOO_LARGE = "53100", "22003"
 _DAMAGE = {"XX001", "XX002"}
 _CONSTRAINT = "23"  # a class
-_CONNECT = "check that the server runs, the URL (--db, OPSTORE_DB), and the password (PGPASSWORD or ~/.pgpass)"
+_CONNECT = "check that the server runs, the URL of the database, and the password (PGPASSWORD or ~/.pgpass)"
+# What libpq and psycopg report of an option in the URL before they connect, without an SQLSTATE.
+_OPTION = re.compile(
+    r"invalid (connection option|port number|integer value|\"?\w+\"? value:|value \".*\" for m\w+imum SSL)"
+    r"|bad value for|weak sslmode|invalid SSL protocol version range"
+)
 
 
 def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) -> errors.OpStoreError:
@@ -57,6 +64,8 @@ def to_opstore_error(error: DBAPIError, otherwise: type[errors.OpStoreError]) ->
     said = _said(failure)
     if state is None and _is_refused_text(failure):
         return errors.InvalidRequest(reason="text contains the character NUL, which the database can't store")
+    if state is None and error.statement is None and _OPTION.search(said):
+        return invalid(said.removeprefix("connection is bad: "))
     if state == _TOO_LARGE:
         return errors.InvalidRequest(reason=f"a number is too large for the database ({said})")
     if state == _FULL:

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from opstore_daemon.protocol import errors
 
-_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment of the daemon"
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a daemon reads them when it starts"
 _REACH = "check that the object store runs; its address is AWS_ENDPOINT_URL_S3, if it is not AWS"
 _LATER = "the request can be repeated; if it fails again, look at the log of the object store"
 MAX_TEXT = 300  # characters of what the object store reports
@@ -35,8 +35,8 @@ _DENIED = Cause(
 _OVERLOADED = Cause("it is overloaded or down: it refused {operation} {attempts} times", _LATER)
 
 CAUSES: dict[str, Cause] = {
-    "NoSuchBucket": Cause("there is no bucket {bucket}", "create it, or give another --saver"),
-    "InvalidBucketName": Cause("{bucket} can't be the name of a bucket", "give another --saver"),
+    "NoSuchBucket": Cause("there is no bucket {bucket}", "create it, or give another bucket"),
+    "InvalidBucketName": Cause("{bucket} can't be the name of a bucket", "give another bucket"),
     "InvalidAccessKeyId": _REFUSED_CREDENTIALS,
     "SignatureDoesNotMatch": _REFUSED_CREDENTIALS,
     "InvalidToken": _REFUSED_CREDENTIALS,

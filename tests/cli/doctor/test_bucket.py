@@ -28,7 +28,7 @@ def test_a_bucket_is_examined_by_the_daemons_program(user: User, bucket: Bucket,
 
 def test_a_bucket_that_does_not_exist_is_a_finding(user: User, environment: None) -> None:
     (found,) = found_by(user, "s3://no-such-bucket/x")
-    assert (found.ok, found.advice) == (False, "create it, or give another --saver")
+    assert (found.ok, found.advice) == (False, "create it, or give another bucket")
 
 
 def test_another_saver_is_a_finding(user: User) -> None:

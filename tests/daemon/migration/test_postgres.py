@@ -28,7 +28,8 @@ def test_every_row_is_the_same_there_and_back(source: StorePlace, server_place: 
     rows, data = source.rows(), needed(source)
     moved = source.move_to(server_place)
     assert (server_place.rows(), server_place.blobs()) == (rows, data)
-    assert moved.db == server_place.db.replace(secret(server_place.db), "***")
+    # psql and pg_dump take it, too: without the driver.
+    assert moved.db == server_place.db.replace(secret(server_place.db), "***").replace("+psycopg", "")
     with closing(Database(server_place.db)) as database, database.read() as connection:
         # The planner knows the rows; autovacuum would have counted them later.
         counted = "SELECT relname, reltuples FROM pg_class WHERE relname IN ('version', 'journal', 'op')"
@@ -169,6 +170,16 @@ def test_a_database_without_rights_is_refused_before_anything_is_written(
     with pytest.raises(errors.DatabaseFailed):
         source.move_to(server_place)
     assert not any((server_place.home / "blobs" / "blobs").glob("*"))
+
+
+def test_the_command_to_serve_has_the_options_of_the_url(source: StorePlace, server_place: StorePlace) -> None:
+    plan = source.plan(f"{server_place.db}?prepare_threshold=none&pool_size=7", server_place.saver)
+    assert "?pool_size=7&prepare_threshold=none'" in plan.serve
+
+
+def test_an_option_that_is_refused_is_named_as_that_of_the_target(source: StorePlace, server_place: StorePlace) -> None:
+    with pytest.raises(errors.InvalidSetting, match=r'^--to-db: invalid connection option "colour"'):
+        source.plan(f"{server_place.db}?colour=red", server_place.saver)
 
 
 def test_a_server_that_is_not_there_is_named_without_the_password(source: StorePlace, target: StorePlace) -> None:

@@ -91,7 +91,7 @@ def refused(saver: S3Saver) -> errors.ObjectStoreFailed:
 def test_a_bucket_that_does_not_exist_is_named(bucket: Bucket) -> None:
     error = refused(S3Saver("s3://no-such-bucket/x"))
     assert "there is no bucket no-such-bucket (HTTP 404: NoSuchBucket" in error.text
-    assert error.advice == "create it, or give another --saver"
+    assert error.advice == "create it, or give another bucket"
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])

@@ -112,6 +112,15 @@ go back   opstore serve (without what was pushed since)
 """)
 
 
+def test_a_failure_before_anything_is_moved_does_not_say_that_it_can_resume(stored: Machine) -> None:
+    stored.do("stop")
+    nobody = "postgresql://nobody@127.0.0.1:1/ops"
+    code, out, err = stored.run("migrate", "--to-db", nobody, there(stored)[2], there(stored)[3])
+    assert (code, out) == (9, "")
+    assert err.startswith("error: the database failed: ")
+    assert "the URL of the database" in err
+
+
 def test_json_quiet_and_damage(stored: Machine) -> None:
     stored.do("stop")
     blobs = stored.home / "blobs" / "blobs"

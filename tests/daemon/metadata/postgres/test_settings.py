@@ -51,6 +51,24 @@ def test_an_option_that_can_not_be_used_is_refused(options: str, reason: str) ->
         Settings.parse(f"postgresql://db/ops?{options}")
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("colour=red", 'invalid connection option "colour"'),
+        ("sslmode=nope", 'invalid sslmode value: "nope"'),
+        ("target_session_attrs=blue", 'invalid target_session_attrs value: "blue"'),
+        ("connect_timeout=soon", "bad value for connect_timeout"),
+        ("ssl_min_protocol_version=9", 'invalid "ssl_min_protocol_version" value'),
+        ("port=99999", 'invalid port number: "99999"'),
+        ("port=http", "each port is a number"),
+        ("host=a&host=b&host=c&port=1&port=2", "each port is a number, and hosts and ports are as many"),
+    ],
+)
+def test_an_option_that_libpq_refuses_is_the_mistake_of_whoever_gave_it(options: str, reason: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match=reason), closing(Database(f"postgresql:///ops?{options}")) as found:
+        found.acquire()
+
+
 def test_options_replace_the_defaults() -> None:
     settings = Settings.parse("postgresql://db/ops?prepare_threshold=none&pool_size=7&connect_timeout=3")
     assert settings.connect["prepare_threshold"] is None
@@ -86,7 +104,7 @@ def test_a_server_that_can_not_be_used_is_an_error_without_the_password(
     assert SECRET not in str(caught.value)
     assert right[1] not in str(caught.value)
     assert "\n" not in caught.value.text
-    assert caught.value.advice.startswith("check that the server runs, the URL (--db, OPSTORE_DB), and the password")
+    assert caught.value.advice.startswith("check that the server runs, the URL of the database, and the password")
 
 
 @pytest.mark.parametrize(
