@@ -18,6 +18,7 @@ from opstore_daemon.web.errors import error_response, to_opstore_error
 from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.request_body import LIMITS
 from opstore_daemon.web.framework.routing import AUTHENTICATED, Api, Route, body_parts
+from opstore_daemon.web.framework.url_rule import UrlRule
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope
 from opstore_daemon.web.page import PAGES
 from opstore_daemon.web.readiness import Readiness
@@ -42,6 +43,7 @@ def build(
 ) -> Flask:
     """Return the application."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
+    app.url_rule_class = UrlRule
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     api = Api(store=store, guards=guards, status=status, stop=stop, document=document, readiness=readiness)
