@@ -5,7 +5,7 @@ since they were read, they are read again.
 """
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from sqlalchemy import Executable, func, select
@@ -118,12 +118,20 @@ def examine(saver: BaseSaver, blob: _Blob) -> Problem | None:
     except errors.BlobNotFound:
         return Problem("missing", "it is gone")
     except errors.Unavailable as error:
-        return Problem("unreadable", error.text)
+        return _unreadable(saver, error)
     if stored.problem is not None:
         return Problem("obstructed" if stored.is_other else "unreadable", stored.problem, stored.state)
     if stored.size != blob.size:
         return Problem("size", f"it has {stored.size} bytes instead of {blob.size}", stored.state)
     return None
+
+
+def _unreadable(saver: BaseSaver, error: errors.Unavailable, state: str | None = None) -> Problem:
+    """Return the problem of a blob that can't be read; raise ObjectStoreFailed if nothing else can be, either."""
+    if isinstance(error, errors.ObjectStoreFailed):
+        with suppress(errors.StoreIdDamaged):
+            saver.store_id()  # an outage is one finding, and says nothing of the blobs
+    return Problem("unreadable", error.text, state)
 
 
 def _read(page: Page, blob: _Blob) -> Generator[None, None, Problem | None]:
@@ -145,7 +153,7 @@ def _read(page: Page, blob: _Blob) -> Generator[None, None, Problem | None]:
     except errors.BlobNotFound:
         return Problem("missing", "it is gone")
     except errors.Unavailable as error:
-        return Problem("unreadable", error.text, state)
+        return _unreadable(page.saver, error, state)
     if digest_of(hash_) != blob.digest:
         return problem or Problem("damaged", "its bytes do not match its digest", state)
     if problem is None:

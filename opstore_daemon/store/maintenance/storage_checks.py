@@ -34,7 +34,7 @@ def check_storage(page: Page, begin: str) -> Steps:
 
 
 def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
-    """Yield what is in the part, a few entries at a time."""
+    """Yield what is in the part, a few entries at a time. Raises ObjectStoreFailed, which the other parts would, too."""
     batch: list[_Entry] = []
     try:
         for entry in page.saver.survey(part):
@@ -42,6 +42,8 @@ def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
             if len(batch) == BATCH:
                 yield batch
                 batch = []
+    except errors.ObjectStoreFailed:
+        raise
     except errors.Unavailable as error:
         page.add(
             "unreadable", f"{page.saver.place()}, part {part}", error.text, f"look at the disk of {page.saver.place()}"
@@ -75,6 +77,8 @@ def _look_at_garbage(page: Page, digest: Digest) -> None:
         stored = page.saver.examine(digest)
     except errors.BlobNotFound:  # meanwhile
         return
+    except errors.ObjectStoreFailed:
+        raise
     except errors.Unavailable as error:
         page.add("unreadable", digest, error.text, f"look at the disk of {page.saver.place()}")
         return
@@ -92,6 +96,8 @@ def _check_identity(page: Page) -> None:
         return
     try:
         of_saver, position = saver.store_id(), saver.position()  # before that of the database, which grows
+    except errors.ObjectStoreFailed:
+        raise
     except (errors.Unavailable, errors.IntegrityFailure) as error:
         page.add("identity", saver.place(), error.text, error.advice or page.database.advice)
         return

@@ -14,8 +14,10 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import S3Saver
 from opstore_daemon.savers.conformance.common import all_at_once
 from opstore_daemon.savers.examination import Irregularity
+from opstore_daemon.savers.object_store import failures
 from opstore_daemon.savers.object_store.keys import object_name
 from tests.daemon.savers.s3 import Storage, before
+from tests.support.fault_proxy import Fault, HttpProxy, every
 from tests.support.garbage import WEEK, MovedClock, orphan, remove, trashed
 from tests.support.object_requests import Requests
 from tests.support.object_store import Bucket
@@ -370,6 +372,34 @@ def test_a_damaged_object_is_in_the_quarantine_although_a_full_disk_refused_the_
     assert [each.name for each in s3(server).quarantined()] == [key]
     with pytest.raises(errors.BlobDamaged, match="as fsck found"):
         server.store.pull("pca")
+
+
+def test_an_object_store_that_refuses_everything_is_one_finding_of_a_check(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(S3Saver, "parts", lambda _: ["00", "01"])  # not a request for each of all 256
+    refused = Fault("refuse", status="403 Forbidden", code="InvalidAccessKeyId")
+    server_port = int(storage.bucket.endpoint.rpartition(":")[2])
+    with HttpProxy(server_port) as proxy:
+        saver = S3Saver(storage.bucket.url, endpoint=f"http://127.0.0.1:{proxy.port}")
+        with closing(OpStoreServer(saver, f"sqlite:///{tmp_path}/opstore.db")) as server:
+            for data in (b"one", b"two", b"three"):
+                server.store.push("pca", data)
+            # An object of its own that can't be read is a finding about its version, and no outage.
+            broken = key_of(storage, digest_of(b"two"))
+            proxy.fault_for = every(1, refused, f"GET .*{broken}")
+            found = server.store.fsck(read_data=True).findings
+            assert [(each.kind, each.what) for each in found] == [("unreadable", digest_of(b"two"))]
+            proxy.fault_for = every(1, refused)
+            for read_data, checks in ((False, ["storage"]), (True, ["blobs", "storage"])):
+                found = server.store.fsck(read_data=read_data).findings
+                assert [(each.kind, each.what) for each in found] == [
+                    ("unreadable", f"the check of the {check}") for check in checks
+                ]
+                assert all("it does not accept the credentials" in each.observed for each in found)
+                assert {each.advice for each in found} == {failures.CAUSES["InvalidAccessKeyId"].advice}
+            proxy.fault_for = lambda _: None
+            assert server.store.fsck().clean
 
 
 def test_an_object_that_is_gone_from_the_trash_is_reported(server: OpStoreServer, storage: Storage) -> None:
