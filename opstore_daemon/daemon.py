@@ -107,7 +107,7 @@ def serve(
             server.guards.add_proof(proof.secret_of(token, instance))
             spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance, given))
             database.keep_reserve()
-            log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
+            log.info("opstore %s listens at %s, with %s", __version__, listener.url, _describe_data(config, server))
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
             reduce_garbage_collection()
             daily = DailyCollection(server.store.collector, CollectionSchedule(database) if config.collects else None)
@@ -123,6 +123,14 @@ def serve(
                 daily.stop()
                 delete_runtime_file(config, lock)
         log.info("stopped")
+
+
+def _describe_data(config: Config, server: OpStoreServer) -> str:
+    """Return in words where the data are; without passwords."""
+    database, saver = server.store.database, server.store.saver
+    if database.path == Path(os.path.realpath(config.database_file)) and config.saver_folder == config.home / "blobs":
+        return f"its data in {config.home}"
+    return f"its database in {database.name}, its bytes in {saver.place()} and its log in {config.home}"
 
 
 def _withdraw(config: Config, lock: HomeLock, server: OpStoreServer) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opstore_cli.doctor.advice import advice_for_words
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
+from opstore_cli.local.runtime import LocalDaemon
 from opstore_daemon.protocol import restore_marker
 
 TIMEOUT = 60.0  # seconds
@@ -19,10 +20,14 @@ _DAMAGED = ("malformed", "not a database")
 _CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+?)(?:; opstore (\S+) or later reads it)?\)")
 
 
-def sqlite(_machine: Machine) -> Result:
-    """Report the version of SQLite."""
+def sqlite(machine: Machine) -> Result | None:
+    """Report the version of SQLite, unless the store is on a server."""
     import sqlite3
 
+    if os.environ.get("OPSTORE_DB", "").startswith("postgres"):
+        return None
+    if isinstance(machine.local, LocalDaemon) and not os.path.lexists(machine.home / "opstore.db"):
+        return None  # the daemon that runs has its database elsewhere (serve --db)
     if sqlite3.sqlite_version_info >= WAL_BUG_FIXED:
         return ok(f"SQLite {sqlite3.sqlite_version}")
     return ok(f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug, which the daemon's way of writing avoids")

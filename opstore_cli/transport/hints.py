@@ -45,10 +45,12 @@ def _about_server(error: errors.OpStoreError, settings: "Settings") -> str:
         return "check the URL"
     if DAEMON_LOST in error.text:
         return "look at the daemons behind it: the log of each says why it is not ready"
-    if is_loopback(settings.url):
-        port = urlsplit(settings.url).port
-        return f"start a daemon there: opstore serve{'' if port is None else f' --port {port}'}"
-    return "check the URL, or start its daemon on that machine: opstore serve"
+    parts = urlsplit(settings.url)
+    if is_loopback(settings.url) and parts.scheme == "http":
+        port = "" if parts.port is None else f" --port {parts.port}"
+        return f"start a daemon there: opstore serve{port}, or check the tunnel or load balancer at that port"
+    # A daemon has no TLS of its own.
+    return "check the URL, and that the daemon and the proxy in front of it run; opstore serve starts a daemon there"
 
 
 def _about_url(settings: "Settings") -> str:

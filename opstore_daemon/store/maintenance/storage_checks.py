@@ -34,7 +34,7 @@ def check_storage(page: Page, begin: str) -> Steps:
 
 
 def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
-    """Yield what is in the part, a few entries at a time. Raises ObjectStoreFailed, which the other parts would, too."""
+    """Yield what is in the part, a few entries at a time. Raises ObjectStoreFailed, as the next parts would."""
     batch: list[_Entry] = []
     try:
         for entry in page.saver.survey(part):

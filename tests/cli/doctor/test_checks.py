@@ -43,6 +43,14 @@ def test_a_machine_without_opstore_has_no_findings_and_nothing_is_created(user: 
     assert user.findings()["daemon"].found == "it does not run: the first command that needs it starts it"
 
 
+def test_the_release_of_sqlite_is_shown_only_if_the_store_is_not_on_a_server(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert user.findings()["sqlite"].found.startswith(f"SQLite {sqlite3.sqlite_version}")
+    monkeypatch.setenv("OPSTORE_DB", "postgresql://db/ops")
+    assert "sqlite" not in user.findings()
+
+
 # --- the home ---------------------------------------------------------------------------------------------------------
 
 

@@ -156,7 +156,8 @@ def test_a_url_that_refuses_connections_is_a_finding(user: User) -> None:
     assert found == f"no daemon answers at {user.url}: connection refused"
     port = user.url.rpartition(":")[2]
     assert advice == (
-        f"start a daemon there: opstore serve --port {port}; without --url, this command uses the local daemon"
+        f"start a daemon there: opstore serve --port {port}, or check the tunnel or load balancer at that port;"
+        " without --url, this command uses the local daemon"
     )
 
 

@@ -18,7 +18,7 @@ NO_DAEMON = errors.DaemonUnreachable(url=URL, reason="the server is not an opsto
 NO_DAEMON_BEHIND = errors.DaemonUnreachable(url=URL, reason=f"{DAEMON_LOST} (HTTP 503)")
 TOKEN = errors.TokenRequired(reason="the token of the request is not valid")
 PROOF = errors.ProofFailed(url=URL)
-START = "start a daemon there: opstore serve --port 8080"
+START = "start a daemon there: opstore serve --port 8080, or check the tunnel or load balancer at that port"
 
 
 @pytest.fixture
@@ -65,8 +65,10 @@ def test_a_url_of_a_file_names_the_file_or_how_to_remove_it(user: User, home: Pa
 def test_another_server_or_a_remote_machine_gets_other_advice(user: User, home: Path) -> None:
     assert advice_for(NO_DAEMON, settings(user, URL)).startswith("check the URL; without --url")
     assert advice_for(NO_DAEMON_BEHIND, settings(user, URL)).startswith("look at the daemons behind it: ")
-    remote = advice_for(UNREACHABLE, settings(user, REMOTE))
-    assert remote.startswith("check the URL, or start its daemon on that machine: opstore serve; ")
+    for remote in (REMOTE, "https://127.0.0.1:8443"):  # a daemon has no TLS: a proxy listens there
+        assert advice_for(UNREACHABLE, settings(user, remote)).startswith(
+            "check the URL, and that the daemon and the proxy in front of it run; opstore serve starts a daemon there; "
+        )
 
 
 @pytest.mark.parametrize(

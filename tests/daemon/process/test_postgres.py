@@ -69,4 +69,6 @@ def test_nobody_can_read_the_password_of_the_database(tmp_path: Path, postgres_u
             daemon.terminate()
             output, _ = daemon.communicate(timeout=60)
     assert daemon.returncode == 0
+    where = f"with its database in postgresql://127.0.0.1:{postgres_url.rpartition(':')[2]}, its bytes in"
+    assert f"{where} {tmp_path / 'blobs'} and its log in {tmp_path}\n" in log.read_text()
     assert secret not in log.read_text() + output.decode()

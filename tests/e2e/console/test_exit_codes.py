@@ -277,7 +277,8 @@ def test_pushing_the_same_bytes_again_repairs_a_damaged_blob(machine: Machine, o
 def test_a_url_without_a_daemon_exits_7_and_starts_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     said = "error: no daemon answers at URL: connection refused\nhint: start a daemon there: opstore serve --port "
-    without = f"{said}{url.rpartition(':')[2]}; without --url, this command uses the local daemon\n"
+    check = ", or check the tunnel or load balancer at that port"
+    without = f"{said}{url.rpartition(':')[2]}{check}; without --url, this command uses the local daemon\n"
     said = without.replace("--url, this command uses", "OPSTORE_URL, commands use")
     for options in ({"env": {"OPSTORE_URL": url}}, {}):
         line = "ops" if options else f"ops --url {url}"
