@@ -175,7 +175,8 @@ def test_an_interrupted_pull_of_a_lock_keeps_its_bytes(machine: Machine, wire: W
     process = machine.begin(*PULL, env=wire.settings)
     assert wire.stopped.wait(60)
     parts = machine.cwd / "models"
-    wait_for(lambda: sum(each.stat().st_size for each in parts.iterdir()) > 10 * MIB, "the pull of what was sent")
+    # Not all 12 MiB: the last piece of each file, of up to 1 MiB, is written once it is complete.
+    wait_for(lambda: sum(each.stat().st_size for each in parts.iterdir()) > 9 * MIB, "the pull of what was sent")
     process.send_signal(signal.SIGINT)
     said = f"error: interrupted\nhint: resume it with: opstore {' '.join(PULL)}\n"
     assert (process.communicate(timeout=60), process.returncode) == ((b"", said.encode()), 130)
