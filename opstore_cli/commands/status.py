@@ -61,7 +61,7 @@ def _local(session: Session, settings: "Settings") -> int:
         found = None
         with suppress(errors.OpStoreError):
             found = client.status()
-        sizes = {**_sizes(found), **_garbage(client)}
+        sizes = {**_sizes(found), **_garbage(session, client)}
     write_state(
         session, {**local_state(running, settings.home), **_chosen(settings), **sizes, "unfinished": unfinished}
     )
@@ -76,7 +76,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         found = client.status()
     except errors.Unreachable as error:
         return _unreachable(session, settings, error, not_running(url=settings.url))
-    sizes = {**_sizes(found), **_garbage(client)}
+    sizes = {**_sizes(found), **_garbage(session, client)}
     document = {
         "running": True,
         "url": settings.url,
@@ -106,10 +106,16 @@ def _sizes(found: "Status | None") -> dict[str, Any]:
     return {name: None if found is None else getattr(found, name) for name in names}
 
 
-def _garbage(client: "OpStoreClient") -> dict[str, int | None]:
-    """Return the bytes that no version refers to, and those in the trash; None: unknown."""
+def _garbage(session: Session, client: "OpStoreClient") -> dict[str, int | None]:
+    """Return the bytes that no version refers to, and those in the trash; None: unknown. Warn of a storage that fails.
+
+    It is the one request of the command that needs the storage of the bytes, of which all others say nothing.
+    """
     try:
         found = client.collect_garbage(grace=0, dry_run=True)
+    except errors.StorageFailed as error:
+        session.out.warn(f"{error.text}; {error.advice}" if error.advice else error.text)
+        return {"garbage_size": None, "trash_size": None}
     except errors.OpStoreError:
         return {"garbage_size": None, "trash_size": None}
     garbage = found.garbage_size + found.waiting_size + found.uploads_size + found.drafts_size

@@ -75,6 +75,9 @@ def _advice(error: errors.OpStoreError) -> str:
     """Return the advice of this program for the error; empty if a detail that it needs is missing or not safe."""
     if isinstance(error, errors.OpNotFound | errors.PipelineNotFound) and (advice := _about_other_kind(error)):
         return advice
+    if isinstance(error, errors.ObjectStoreFailed):
+        place = error.details.get("place")  # its own advice is for the machine of the daemon
+        return f"opstore doctor --saver {place}, where the daemon runs" if _is_safe(place) else ""
     similar = error.details.get("similar")
     if isinstance(error, errors.NotFound) and isinstance(similar, list) and similar:
         names = [name for name in similar[:MAX_SUGGESTIONS] if _is_safe(name)]

