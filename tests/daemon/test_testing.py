@@ -113,6 +113,7 @@ def test_the_fixtures_are_there_for_whoever_names_the_plugin(tmp_path: Path) -> 
     assert f"{test.count('def test_')} passed" in ran.stdout
 
 
+@pytest.mark.slow
 def test_without_pytest_serving_is_there_all_the_same() -> None:
     script = """
 import sys

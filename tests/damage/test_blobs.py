@@ -107,6 +107,7 @@ def contents(count: int) -> list[bytes]:
     return [chance.randbytes(LARGE if number % 40 == 0 else chance.randrange(2, 3000)) for number in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(1000, 50))
 def test_damaged_blobs_are_found_by_each_pull_and_by_fsck_and_healed_by_a_push(
     client: OpStoreClient, tmp_path: Path, count: int
@@ -186,6 +187,7 @@ def test_a_lock_with_a_damaged_blob_writes_nothing(client: OpStoreClient, tmp_pa
         assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_damaged_blob_is_not_unpacked(client: OpStoreClient, tmp_path: Path) -> None:
     chance = random.Random(0)
     source, out = tmp_path / "source", tmp_path / "out"
@@ -218,6 +220,7 @@ def test_a_blob_that_must_not_be_read_is_an_error_of_the_storage_and_not_damaged
     assert server.store.pull("pca") == b"bytes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", some("bit", *(name for name in DAMAGES if name != "bit")))
 def test_each_form_of_the_command_exits_6(machine: Machine, damage: str) -> None:
     chance = random.Random(0)

@@ -103,6 +103,7 @@ def position(store: Store) -> int:
     return store.log(limit=1)[0].position
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(200, 10))
 def test_no_past_state_shows_what_came_later(tmp_path: Path, jump: Jump, count: int) -> None:
     chance, clock = random.Random(count), Clock()

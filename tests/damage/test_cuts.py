@@ -86,6 +86,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(1000))
 def test_a_small_push_that_is_cut_at_any_byte_makes_one_version(
     proxy: CuttingProxy, connect: Callable[[], OpStoreClient], count: int

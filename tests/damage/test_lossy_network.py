@@ -52,7 +52,7 @@ def proxied(daemon: Daemon, tmp_path: Path) -> Iterator[tuple[OpStoreClient, Los
         yield stack.enter_context(OpStoreClient(settings=settings, token=daemon.token)), proxy
 
 
-@pytest.mark.parametrize("count", figures(1000))
+@pytest.mark.parametrize("count", figures(1000, 30))
 def test_each_push_makes_one_version(
     daemon: Daemon, proxied: tuple[OpStoreClient, LossyProxy], tmp_path: Path, count: int
 ) -> None:

@@ -89,11 +89,14 @@ def behind_proxies(
         yield stack.enter_context(fleet), database
 
 
-def test_a_database_that_goes_away_and_comes_back(tmp_path: Path, postgres: "Postgres", bucket: "Bucket") -> None:
+@pytest.mark.parametrize("times", figures(2, 1))
+def test_a_database_that_goes_away_and_comes_back(
+    tmp_path: Path, postgres: "Postgres", bucket: "Bucket", times: int
+) -> None:
     with behind_proxies(tmp_path, postgres, bucket) as (fleet, database), fleet.by_connection() as balancer:
         ready = [Http(fleet.daemon(place).url, fleet.token) for place in range(fleet.count)]
         with Pusher(fleet, balancer.url, 0) as first, Pusher(fleet, balancer.url, 1) as second:
-            for _ in range(2):
+            for _ in range(times):
                 wait_for(lambda: min(len(first.acknowledged), len(second.acknowledged)) >= 3, "some pushes")
                 database.go_away()
                 assert [http.get(routes.READY).status_code for http in ready] == [503] * fleet.count

@@ -78,10 +78,10 @@ def push_until_done(client: OpStoreClient, name: str, data: bytes) -> str:
 
 
 @pytest.mark.timeout(3600)  # of the full figure
-@pytest.mark.parametrize("pushes", figures(16_000, 64))
+@pytest.mark.parametrize("pushes", figures(16_000, 32))
 def test_pushes_onto_one_op(started: tuple[Fleet, str], postgres: "Postgres", pushes: int) -> None:
     fleet, database = started
-    clients = 64 if pushes > 1000 else 8
+    clients, kills, pause = (64, 10_000, 2.0) if pushes > 1000 else (8, 2, 0.5)
     server = postgres.pid
     before, processor, began_at = database_figures(database), processor_seconds(server), time.monotonic()
 
@@ -93,7 +93,7 @@ def test_pushes_onto_one_op(started: tuple[Fleet, str], postgres: "Postgres", pu
         return made
 
     # The part ends after a few kills: on a busy machine, starts would take most of its time.
-    with fleet.by_connection() as balancer, fleet.killing(2.0, seed=pushes, at_most=10_000 if pushes > 1000 else 4):
+    with fleet.by_connection() as balancer, fleet.killing(pause, seed=pushes, at_most=kills):
         acknowledged = in_threads(fleet, balancer.url, clients, push)
     after = database_figures(database)
     used, load = processor_seconds(server) - processor, os.getloadavg()[0]

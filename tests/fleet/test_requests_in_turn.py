@@ -152,6 +152,7 @@ def test_status_and_readiness(fleet: Fleet, client: OpStoreClient, balancer: Req
         assert [http.get(routes.READY).status_code for _ in range(fleet.count)] == [200] * fleet.count
 
 
+@pytest.mark.slow
 def test_a_home_has_nothing_that_another_daemon_would_need(fleet: Fleet, client: OpStoreClient) -> None:
     """So it can be a temporary folder of a container whose other files can only be read."""
     client.push("home", Stream(random_bytes(9 * MIB)))
@@ -169,6 +170,7 @@ def test_a_home_has_nothing_that_another_daemon_would_need(fleet: Fleet, client:
         assert after.pull("home") == kept
 
 
+@pytest.mark.slow
 def test_two_daemons_push_the_same_bytes_at_the_same_time(fleet: Fleet, client: OpStoreClient) -> None:
     def push(other: OpStoreClient, number: int) -> str:
         return other.push(f"same-{number}", b"the same bytes" * 100).digest or ""

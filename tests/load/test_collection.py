@@ -50,7 +50,7 @@ class Work:
             self.ended.set()
 
 
-@at_sizes("deletions", 10_000, small=100)
+@at_sizes("deletions", 10_000, small=30)
 def test_no_push_is_without_bytes_beside_a_collector_without_grace(
     deletions: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ PAUSE = 0.05  # seconds at most after the last of these
 DURING_THE_START = 5  # every so many daemons are killed before they are ready
 
 
-@at_sizes("kills", KILLS, small=16)
+@at_sizes("kills", KILLS, small=5)
 def test_nothing_acknowledged_is_lost_and_nothing_is_incomplete_after_kills(
     kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

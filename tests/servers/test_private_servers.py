@@ -112,6 +112,7 @@ def test_what_an_object_store_has_acknowledged_survives_a_kill() -> None:
     assert not server.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_says_why() -> None:
     server = Postgres(settings={"no_such_setting": "1"})
     with pytest.raises(ServerFailed, match='unrecognized configuration parameter "no_such_setting"'):
@@ -119,6 +120,7 @@ def test_a_server_that_does_not_start_says_why() -> None:
     assert not server.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_no_failure(monkeypatch: pytest.MonkeyPatch, postgres: Postgres) -> None:
     offered = [[postgres.port], private_server.free_ports(1)]
     monkeypatch.setattr(private_server, "free_ports", lambda _: offered.pop(0))
@@ -139,6 +141,7 @@ def test_missing_wheels_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
         ObjectStore().start()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("also", "is_killed"), [pytest.param("object_store", True, marks=pytest.mark.slow), ("postgres_url", False)]

@@ -21,6 +21,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver
 from tests.support import daemon, faults, small_disk
 from tests.support.backups import Home, blob_in, everything_in, manifest_of
+from tests.support.figures import few
 from tests.support.schema import create_older
 
 
@@ -264,7 +265,7 @@ def test_a_backup_that_can_not_be_read_is_replaced(home: Home, folder: Path, dam
 
 
 @pytest.mark.parametrize("damaged", ["missing", "damaged"])
-@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("goes_on", few(1, [False, True]))
 def test_a_later_backup_whose_manifest_is_lost_is_not_replaced(
     home: Home, folder: Path, empty: Home, *, goes_on: bool, damaged: str
 ) -> None:
@@ -330,7 +331,7 @@ def test_a_file_is_no_folder(home: Home, folder: Path) -> None:
         home.back_up(folder)
 
 
-@pytest.mark.parametrize("name", ["-x", "a b?c#d%20", "ü\n", os.fsdecode(b"\xff")])
+@pytest.mark.parametrize("name", few(1, ["-x", "a b?c#d%20", "ü\n", os.fsdecode(b"\xff")]))
 def test_a_folder_may_have_any_name(home: Home, empty: Home, tmp_path: Path, name: str) -> None:
     home.back_up(tmp_path / name)
     home.push(b"four")
@@ -518,7 +519,7 @@ def test_a_database_and_blobs_elsewhere(home: Home, folder: Path, tmp_path: Path
         assert store.pull("forest") == b"three"
 
 
-@pytest.mark.parametrize("revision", ["0004", "0005", "0010"])
+@pytest.mark.parametrize("revision", few(1, ["0004", "0005", "0010"]))
 def test_a_store_of_an_older_schema_is_backed_up_from_the_first_with_store_ids(
     tmp_path: Path, folder: Path, empty: Home, revision: str
 ) -> None:
@@ -540,6 +541,7 @@ def test_a_store_of_an_older_schema_is_backed_up_from_the_first_with_store_ids(
         assert store.ops() == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_folder_on_a_full_disk_keeps_the_previous_backup(home: Home, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

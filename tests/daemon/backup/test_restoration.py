@@ -18,6 +18,7 @@ from opstore_daemon.store.store import Store
 from tests.support import daemon
 from tests.support.backups import Home, blob_in, everything_in
 from tests.support.faults import Crash
+from tests.support.figures import few
 
 
 def test_a_restored_store_is_the_one_that_was_backed_up(home: Home, folder: Path, empty: Home) -> None:
@@ -124,7 +125,9 @@ def test_an_empty_store_is_replaced(home: Home, folder: Path, empty: Home) -> No
     assert empty.contents() == home.contents()
 
 
-@pytest.mark.parametrize("content", ["a store", "an op", "a lost database", "blobs", "a foreign database", "a WAL"])
+@pytest.mark.parametrize(
+    "content", few(2, ["a store", "an op", "a lost database", "blobs", "a foreign database", "a WAL"])
+)
 def test_a_home_with_content_is_refused_and_not_changed(home: Home, folder: Path, empty: Home, content: str) -> None:
     home.back_up(folder)
     empty.push(b"mine")
@@ -239,7 +242,7 @@ BLOBS = list(DAMAGE)[:7]
 OTHERS = list(DAMAGE)[7:]
 
 
-@pytest.mark.parametrize("how", [*BLOBS, *OTHERS])
+@pytest.mark.parametrize("how", few(4, [*BLOBS, *OTHERS]))
 def test_a_damaged_backup_is_refused_before_anything_is_visible(
     home: Home, folder: Path, empty: Home, how: str
 ) -> None:
@@ -283,7 +286,7 @@ def flip_once(folder: Path) -> None:
         flip(database(folder))
 
 
-@pytest.mark.parametrize("how", BLOBS)
+@pytest.mark.parametrize("how", few(2, BLOBS))
 def test_a_partial_restore_has_what_is_intact_and_names_what_is_not(
     home: Home, folder: Path, empty: Home, how: str
 ) -> None:
@@ -369,7 +372,7 @@ def test_an_interrupted_restore_keeps_daemons_away_until_the_same_command_comple
     assert not list((empty.path / "blobs" / "staging").iterdir())
 
 
-@pytest.mark.parametrize("words", [["serve"], ["db", "current"], ["db", "upgrade"], ["backup", "elsewhere"]])
+@pytest.mark.parametrize("words", few(1, [["serve"], ["db", "current"], ["db", "upgrade"], ["backup", "elsewhere"]]))
 def test_nothing_uses_a_home_whose_restore_is_not_finished(empty: Home, words: list[str]) -> None:
     empty.path.mkdir()
     marker = restore_marker.marker_of(Path("my backup"), ("--clone",))

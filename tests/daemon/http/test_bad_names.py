@@ -9,6 +9,7 @@ import pytest
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from tests.support import raw_http
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
@@ -55,7 +56,7 @@ PATHS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), PATHS)
+@pytest.mark.parametrize(("method", "path"), few(3, PATHS))
 def test_an_invalid_name_in_a_path_is_refused_however_it_is_encoded(
     listener: Listener, watch: Watch, method: str, path: str
 ) -> None:
@@ -151,7 +152,7 @@ BODIES: Bodies = {
 }
 
 
-@pytest.mark.parametrize("member", BODIES)
+@pytest.mark.parametrize("member", few(3, BODIES))
 def test_an_invalid_name_in_a_body_is_refused(http: Http, watch: Watch, member: str) -> None:
     http.register("up", a="1")
     watch.mark()
@@ -170,7 +171,7 @@ QUERIES: dict[str, tuple[str, Callable[[str], list[tuple[str, str]]]]] = {
 }
 
 
-@pytest.mark.parametrize("member", QUERIES)
+@pytest.mark.parametrize("member", few(2, QUERIES))
 def test_an_invalid_name_in_a_query_is_refused(http: Http, watch: Watch, member: str) -> None:
     http.register("up", a="1")
     assert http.post(routes.PIPELINES, {"name": "p", "ops": ["up", "down"]}).status_code == 201
@@ -199,12 +200,15 @@ def test_an_invalid_name_in_the_path_of_a_change_is_refused(
 
 @pytest.mark.parametrize(
     ("name", "suggestion"),
-    [
-        ("RandomForest", "random_forest"),
-        ("PCA", "pca"),
-        ("Random Forest", "random_forest"),
-        ("XMLReader", "xml_reader"),
-    ],
+    few(
+        1,
+        [
+            ("RandomForest", "random_forest"),
+            ("PCA", "pca"),
+            ("Random Forest", "random_forest"),
+            ("XMLReader", "xml_reader"),
+        ],
+    ),
 )
 def test_an_upper_case_name_is_refused_with_the_name_to_use(
     http: Http, watch: Watch, name: str, suggestion: str

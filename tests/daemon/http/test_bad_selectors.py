@@ -9,6 +9,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import references
 from opstore_daemon.protocol.digests import digest_of
 from tests.support import raw_http
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
@@ -93,7 +94,9 @@ def _codes(selector: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    "selectors", [NUMBERS, REFERENCES[:20], [*REFERENCES[20:], ""]], ids=["numbers", "more", "rest"]
+    "selectors",
+    few(1, [[*NUMBERS[::4], *REFERENCES[::5], ""], NUMBERS, REFERENCES[:20], REFERENCES[20:]]),
+    ids=["some", "numbers", "more", "rest"],
 )
 def test_an_invalid_selector_is_refused_everywhere(
     http: Http, listener: Listener, filled: Watch, selectors: list[str]

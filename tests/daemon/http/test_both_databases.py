@@ -127,6 +127,7 @@ def test_lists_are_in_the_same_order_and_pages_end_at_the_same_place(both: Both)
                 break
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_same_whatever_the_case_and_the_wildcards(both: Both) -> None:
     pages = ("/ui/search?q=", "/?q=", "/ui/ops/a?q=")
     both.sign_in()
@@ -150,6 +151,7 @@ def test_a_search_finds_the_same_whatever_the_case_and_the_wildcards(both: Both)
             both.ask("GET", page + quote(text))
 
 
+@pytest.mark.slow
 def test_strange_values_of_parameters_get_the_same_responses(both: Both) -> None:
     _, document = both.ask("GET", routes.DOCUMENT)
     for template, parameters in parameters_of(document):

@@ -12,6 +12,7 @@ from opstore_daemon.protocol import routes
 from tests.daemon.http.test_bytes import BYTES
 from tests.daemon.http.test_uploads import DATA, begin, staged
 from tests.support.clock import Clock
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.waiting import wait_for
@@ -49,7 +50,7 @@ def arrived(listener: Listener, count: int = 1) -> None:
     wait_for(lambda: sum(each.request is not None for each in listener._channels()) == count, "the arrival")
 
 
-@pytest.mark.parametrize("what", ["head", "blank line"])
+@pytest.mark.parametrize("what", few(1, ["head", "blank line"]))
 def test_a_head_has_its_deadline_from_its_first_byte(
     listener: Listener, after: Callable[[float], None], what: str
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_refused_client_that_resets_its_connection_is_no_error(listener: Liste
     assert refused._linger_until is None
 
 
+@pytest.mark.slow
 def test_a_running_request_has_no_deadline_of_a_connection(
     listener: Listener, after: Callable[[float], None], server: OpStoreServer
 ) -> None:

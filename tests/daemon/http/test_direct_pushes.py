@@ -270,6 +270,7 @@ def test_only_the_owner_gets_urls_and_reports_parts(daemons: Daemons) -> None:
     assert daemons.report(upload, 0, sent).json()["offset"] == PART
 
 
+@pytest.mark.slow
 def test_where_parts_go_through_the_daemon_the_upload_says_so(daemons: Daemons) -> None:
     def part_size(answer: requests.Response) -> object:
         return answer.json()["part_size"]
@@ -302,6 +303,7 @@ def test_a_saver_of_files_takes_no_part_past_the_daemon(http: Http) -> None:
 # --- what is reported -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_parts_count_up_to_the_first_that_is_not_there_as_reported(daemons: Daemons) -> None:
     upload = daemons.create()
     pieces = cut(DATA, 0, *SIZES)
@@ -318,6 +320,7 @@ def test_parts_count_up_to_the_first_that_is_not_there_as_reported(daemons: Daem
     daemons.check(upload)
 
 
+@pytest.mark.slow
 def test_a_report_whose_answer_was_lost_is_repeated_without_harm(daemons: Daemons) -> None:
     upload = daemons.create()
     pieces = cut(DATA, 0, *SIZES)
@@ -329,6 +332,7 @@ def test_a_report_whose_answer_was_lost_is_repeated_without_harm(daemons: Daemon
     daemons.check(upload)
 
 
+@pytest.mark.slow
 def test_parts_that_were_sent_twice_and_etags_of_other_forms_are_found(daemons: Daemons) -> None:
     upload = daemons.create()
     pieces = cut(DATA, 0, *SIZES)
@@ -341,6 +345,7 @@ def test_parts_that_were_sent_twice_and_etags_of_other_forms_are_found(daemons: 
     daemons.check(upload)
 
 
+@pytest.mark.slow
 def test_parts_and_appends_alternate(daemons: Daemons) -> None:
     upload = daemons.create()
     first, second, _ = cut(DATA, 0, *SIZES)
@@ -353,6 +358,7 @@ def test_parts_and_appends_alternate(daemons: Daemons) -> None:
 # --- late parts -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before the last append", "after it"])
 def test_a_part_that_arrives_late_is_not_in_the_version(daemons: Daemons, when: str) -> None:
     """A client falls back to appends of other bytes, and its earlier request for a part ends later."""
@@ -371,6 +377,7 @@ def test_a_part_that_arrives_late_is_not_in_the_version(daemons: Daemons, when: 
     assert daemons.http.pull(upload).content == DATA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("daemon", ["that gave the URL", "another"])
 def test_bytes_of_a_part_with_a_url_are_read_back_whoever_sent_them(
     daemons: Daemons, monkeypatch: pytest.MonkeyPatch, daemon: str
@@ -401,6 +408,7 @@ def test_a_wrong_digest_of_a_part_has_the_upload_begin_again(daemons: Daemons) -
     daemons.check(upload)
 
 
+@pytest.mark.slow
 def test_parts_that_the_object_store_has_lost_are_sent_again(daemons: Daemons) -> None:
     upload = daemons.create()
     pieces = cut(DATA, 0, *SIZES)

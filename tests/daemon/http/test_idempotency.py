@@ -13,6 +13,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.store.ingest.uploads import Uploads
 from tests.daemon.http.test_upload_lifetime import Clock, daemon
 from tests.support import raw_http
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.places import Place
 from tests.support.refusals import Watch
@@ -64,7 +65,7 @@ def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
     return method, path.replace("{upload}", http.upload(b"bytes")) if "{upload}" in path else path, body
 
 
-@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("what", few(5, CHANGES))
 def test_a_repeated_request_changes_nothing_and_has_the_same_response(http: Http, watch: Watch, what: str) -> None:
     method, path, body = prepared(http, what)
     first = http.ask(method, path, body, headers=key("k"))
@@ -94,7 +95,7 @@ def test_a_header_that_names_no_author_is_refused_where_something_would_change(h
         assert http.ask("GET", "/v1/ops/up", headers={routes.AUTHOR: value}).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
+@pytest.mark.parametrize("what", few(1, ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"]))
 def test_a_key_is_remembered_for_a_day_and_across_restarts(place: Place, tmp_path: Path, what: str) -> None:
     clock = Clock()
     with daemon(place, tmp_path, clock) as (http, *_):
@@ -203,7 +204,7 @@ def at_once(url: str, change: tuple[str, str, dict[str, Any] | None], name: str)
 
 
 @pytest.mark.parametrize(
-    "what", ["push", "register", "link", "removal of a pipeline", "upload", "removal of an upload"]
+    "what", few(2, ["push", "register", "link", "removal of a pipeline", "upload", "removal of an upload"])
 )
 def test_simultaneous_repetitions_have_one_effect_and_the_same_response(
     http: Http, listener: Listener, what: str

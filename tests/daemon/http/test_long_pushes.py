@@ -97,6 +97,7 @@ def serving(bucket: Bucket, folder: Path) -> Iterator[Daemons]:
             proxy.resume()
 
 
+@pytest.mark.slow
 def test_a_request_that_is_repeated_finds_the_read_going_on_and_takes_no_second_place(daemons: Daemons) -> None:
     upload = daemons.upload()
     daemons.sent[1].clear()

@@ -178,6 +178,7 @@ def push(upload: str) -> bytes:
 # --- the client ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_client_sends_bytes_that_the_daemon_has_no_place_to_verify(
     server: OpStoreServer, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def test_every_operation_requires_its_documented_scope(filled: Http) -> None:
             assert refused == (SCOPES.index(scope) < SCOPES.index(wanted)), f"{method} {path} {scope}"
 
 
+@pytest.mark.slow
 @for_each(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
 def test_an_operation_takes_its_documented_parameters_and_no_others(standing: Http, method: str, path: str) -> None:
     operation = PATHS[path][method.lower()]

@@ -139,6 +139,7 @@ def changed(http: Http, filled: Watch) -> None:
         http.post("/v1/links", {"upstream": "up@2.0.0", "downstream": "down-1@any", "state": state})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("changed")
 @for_each(
     ("asked", "history"),

@@ -15,6 +15,7 @@ from opstore_daemon.protocol.samples import BLOCK
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.ingest.uploads import Uploads
 from tests.support.fake_daemon import sample_of_bytes
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.random_bytes import random_bytes
 from tests.support.raw_http import Raw, head
@@ -75,7 +76,7 @@ def blobs_of(http: Http, sample: str) -> list[dict[str, Any]]:
     return blobs
 
 
-@pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
+@pytest.mark.parametrize("size", few(1, [0, 1, 70_000, 3_000_000]))
 def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, size: int) -> None:
     data = random_bytes(size)
     assert blobs_of(http, sample_of_bytes(data)) == []

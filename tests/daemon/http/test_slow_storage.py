@@ -25,6 +25,7 @@ from tests.daemon.http.test_small_pushes import form
 from tests.daemon.http.test_uploads import begin
 from tests.support.clock import Clock
 from tests.support.daemons import daemons
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.random_bytes import random_bytes
 from tests.support.raw_http import Raw, ask, head
@@ -333,6 +334,7 @@ def test_a_client_that_stalls_while_it_waits_for_memory_is_closed(both: Daemons,
         shared.give_back(MEMORY)
 
 
+@pytest.mark.slow
 def test_a_slow_object_store_is_no_stalled_client(both: Daemons, shared: SharedStore) -> None:
     upload = both.create()
     with Raw(both.ports[0]) as raw:
@@ -446,7 +448,7 @@ def test_a_store_that_fails_in_the_middle_of_a_pull_ends_it_early(both: Daemons,
 # --- clients that go, and stores that fail ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["opening", "receiving", "waiting for the store", "storing"])
+@pytest.mark.parametrize("state", few(1, ["opening", "receiving", "waiting for the store", "storing"]))
 def test_a_client_that_goes_leaves_nothing_behind(both: Daemons, shared: SharedStore, state: str) -> None:
     upload = both.create()
     with Raw(both.ports[0]) as raw:

@@ -15,6 +15,7 @@ from opstore_daemon.protocol import limits, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.http.test_idempotency import key, same
 from tests.support.daemon_process import daemon_process
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
@@ -31,7 +32,7 @@ def form(data: bytes = DATA, record: bytes = b"{}", **more: Part) -> dict[str, P
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"a", DATA, b"\r\n" * (limits.SMALL_PUSH // 2)], ids=len)
-@pytest.mark.parametrize("filename", [None, "model.bin", "../x; filename=y"])
+@pytest.mark.parametrize("filename", few(1, [None, "model.bin", "../x; filename=y"]))
 def test_the_bytes_are_stored_as_they_are(http: Http, data: bytes, filename: str | None) -> None:
     wanted = f'{{"digest": "{digest_of(data)}", "size": {len(data)}, "message": "é"}}'.encode()
     pushed = http.post(PATH, files=form(record=wanted, bytes=(filename, data, routes.BYTES_TYPE)))
@@ -92,7 +93,7 @@ BAD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("what", few(2, BAD))
 def test_a_form_with_other_parts_is_refused(http: Http, watch: Watch, what: str) -> None:
     watch.mark()
     refused = http.post(PATH, files=BAD[what])
@@ -101,7 +102,7 @@ def test_a_form_with_other_parts_is_refused(http: Http, watch: Watch, what: str)
     watch.assert_unchanged()
 
 
-@pytest.mark.parametrize("kind", [routes.FORM, f"{routes.FORM}; boundary=", f"{routes.FORM}; boundary=other"])
+@pytest.mark.parametrize("kind", few(1, [routes.FORM, f"{routes.FORM}; boundary=", f"{routes.FORM}; boundary=other"]))
 @pytest.mark.parametrize("cut", [0, 1, 60, 10_000])
 def test_a_form_that_ends_early_or_has_another_boundary_is_refused(
     http: Http, watch: Watch, kind: str, cut: int

@@ -81,6 +81,7 @@ def test_a_fast_append_is_received_a_share_a_turn(http: Http, listener: Listener
     assert 0 < turns.most() <= MAX_SHARE
 
 
+@pytest.mark.slow
 def test_what_may_be_no_part_of_a_request_is_received_in_small_pieces(listener: Listener, turns: Turns) -> None:
     with Raw(listener.port) as eager:
         eager.send(400 * head("GET", routes.OPS, f"X-A: {'a' * 1000}", host=eager.host))

@@ -29,6 +29,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import MemorySaver
 from tests.support.faults import fails, record_names, refuse_folder_sync
+from tests.support.figures import few
 from tests.support.new_run import new_run
 from tests.support.schema import HEAD, create_older, described, turn_older
 
@@ -138,7 +139,7 @@ def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
     assert migrate.known_revisions() == known[::-1]
 
 
-@pytest.mark.parametrize("state", ["none", "ours"])
+@pytest.mark.parametrize("state", few(1, ["none", "ours"]))
 def test_alembic_is_imported_only_for_an_older_schema(state: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'opstore.db'}"
     if state == "ours":
@@ -208,7 +209,7 @@ RELEASES = [
 ]
 
 
-@pytest.mark.parametrize(("release", "advice"), RELEASES, ids=range(len(RELEASES)))
+@pytest.mark.parametrize(("release", "advice"), few(2, RELEASES), ids=range(len(RELEASES)))
 def test_a_newer_schema_names_the_release_that_made_it_if_that_is_one(
     database: Database, release: object, advice: str
 ) -> None:
@@ -346,7 +347,7 @@ def full_disk(database: Database, monkeypatch: pytest.MonkeyPatch, at: str) -> N
         connection.close()
 
 
-@pytest.mark.parametrize("at", ["the look", "the sync", "the name", "the upgrade"])
+@pytest.mark.parametrize("at", few(1, ["the look", "the sync", "the name", "the upgrade"]))
 def test_an_upgrade_on_a_full_disk_changes_nothing_and_leaves_no_backup(
     database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str
 ) -> None:

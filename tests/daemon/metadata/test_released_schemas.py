@@ -18,6 +18,7 @@ from opstore_daemon.metadata import Database, migrate
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.store import Store
+from tests.support.figures import few
 from tests.support.new_version import new_version
 from tests.support.released import BYTES, Released, rows
 from tests.support.schema import HEAD, described
@@ -27,7 +28,7 @@ TIMES = {"at", "created_at", "registered_at", "touched_at"}
 SCHEMAS = sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
-@pytest.fixture(scope="module", params=SCHEMAS)
+@pytest.fixture(scope="module", params=few(2, SCHEMAS))
 def released(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Released:
     return Released(tmp_path_factory.mktemp("released"), request.param)
 

@@ -108,6 +108,7 @@ def test_an_unfinished_move_of_the_blobs_alone_keeps_daemons_from_them_only(
         assert store.pull("pca") == b"meanwhile"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", some("crash", "failure"))
 @pytest.mark.parametrize("every", ALL_OR_SOME)
 def test_a_crash_or_a_failure_of_any_call_is_completed_by_the_same_command(

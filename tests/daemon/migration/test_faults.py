@@ -24,6 +24,7 @@ def use(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.slow
 def test_an_object_store_that_refuses_and_loses_requests_gets_every_blob_in_the_end(
     source: StorePlace, target: StorePlace, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_an_object_store_that_takes_nothing_more_is_reported_and_the_same_comman
         assert (there.rows(), there.blobs()) == (source.rows(), needed(source))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", figures(20, 2))
 def test_a_connection_to_postgresql_that_is_cut_anywhere_is_an_error_of_ours_and_nothing_is_lost(
     source: StorePlace, target: StorePlace, postgres: Postgres, cuts: int

@@ -102,6 +102,7 @@ def test_many_versions_move_to_postgresql_and_back_in_bounded_memory(
         assert store.push("first", b"next") == other.push("first", b"next")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see the peak memory")
 def test_memory_does_not_grow_with_the_size_of_a_blob(tmp_path: Path) -> None:
     source, target = StorePlace.in_folder(tmp_path / "source"), StorePlace.in_folder(tmp_path / "target")

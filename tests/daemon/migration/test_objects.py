@@ -64,6 +64,7 @@ def test_a_store_moves_to_postgresql_and_an_object_store_and_back(
     assert objects.rows() == back.rows() == source.rows()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", some("among the blobs", "before the first blob", "before the end", "before the marker goes")
 )
@@ -89,6 +90,7 @@ def test_a_crash_is_completed_in_an_object_store(
     assert len([key for key in bucket.list_keys() if "/" in key]) == 7
 
 
+@pytest.mark.slow
 def test_the_blobs_alone_move_to_an_object_store_and_back(
     source: StorePlace, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +141,7 @@ def test_the_records_of_one_bucket_are_not_taken_for_those_of_another(
         assert not other.list_keys()
 
 
+@pytest.mark.slow
 def test_the_database_alone_moves_with_the_records_of_its_objects(
     source: StorePlace, bucket: Bucket, postgres_url: str, target: StorePlace
 ) -> None:
@@ -179,6 +182,7 @@ def test_a_bucket_with_content_is_refused(
     assert bucket.list_keys() == before
 
 
+@pytest.mark.slow
 def test_an_object_that_is_gone_is_named_and_everything_else_moves(
     source: StorePlace, objects: StorePlace, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -238,6 +242,7 @@ def test_a_migration_to_an_object_store_that_was_killed_is_resumed(
     assert {key[-32:] for key in bucket.list_keys() if "/" in key} <= {each["key"] for each in records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", some("copying 7 blobs", "copying 93 rows", "verifying 7 blobs"))
 def test_a_migration_that_another_one_overtakes_touches_nothing_any_more(
     source: StorePlace, objects: StorePlace, tmp_path: Path, at: str

@@ -60,6 +60,7 @@ def test_new_rows_get_ids_numbers_and_positions_as_in_the_source(source: StorePl
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_sequence_without_rows_begins_at_one(tmp_path: Path, server_place: StorePlace) -> None:
     source = StorePlace.in_folder(tmp_path / "new")
     with source.opened():
@@ -70,6 +71,7 @@ def test_a_sequence_without_rows_begins_at_one(tmp_path: Path, server_place: Sto
     assert server_place.rows()["version"] == source.rows()["version"]
 
 
+@pytest.mark.slow
 def test_values_at_the_limits_are_the_same(source: StorePlace, server_place: StorePlace, tmp_path: Path) -> None:
     awkward = "\x01\x1f\x7f\u0080\u200b\ufeff\ufffd\ufffe\uffff\U0001f980\U0010ffff ' \" \\ \\x00 \\N {} %s :x \r\n\t"
     with closing(Database(source.db)) as database, database.write() as connection:
@@ -89,6 +91,7 @@ def test_values_at_the_limits_are_the_same(source: StorePlace, server_place: Sto
     assert back.rows() == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", some("among the rows", "before the marker", "after the last row", "before the marker goes")
 )
@@ -108,6 +111,7 @@ def test_a_crash_is_completed_in_postgresql(
     assert server_place.rows() == source.rows()
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_lost_is_reported_and_the_same_command_resumes(
     source: StorePlace, server_place: StorePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +133,7 @@ def test_a_connection_that_is_lost_is_reported_and_the_same_command_resumes(
     assert server_place.rows() == source.rows()
 
 
+@pytest.mark.slow
 def test_a_push_to_the_source_meanwhile_is_noticed_and_moved_by_the_next_run(
     source: StorePlace, server_place: StorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_on_a_full_disk_reads_go_on_and_uploads_can_be_discarded(disk: MountedDi
     assert reserve(disk).stat().st_blocks * 512 >= RESERVE
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_finished_on_a_full_disk_leaves_nothing(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     before = disk.free
@@ -290,6 +291,7 @@ __main__.run()
 """
 
 
+@pytest.mark.slow
 def test_a_running_daemon_brings_its_reserve_back(home: Path) -> None:
     daemon = Daemon.start(home, enter=[sys.executable, "-c", OFTEN])
     try:
@@ -314,6 +316,7 @@ def limited(size: int) -> list[str]:
     return [sys.executable, "-c", program.replace("N", str(size))]
 
 
+@pytest.mark.slow
 def test_a_body_beyond_the_limit_on_files_is_refused_and_freed(home: Path) -> None:
     daemon = Daemon.start(home, enter=limited(6 * MIB))
     try:
@@ -330,6 +333,7 @@ def test_a_body_beyond_the_limit_on_files_is_refused_and_freed(home: Path) -> No
         daemon.kill()
 
 
+@pytest.mark.slow
 def test_a_second_home_leaves_the_reserve_of_a_database_in_use_alone(home: Path, tmp_path: Path) -> None:
     database = tmp_path / "shared.db"
     options = ["--db", f"sqlite:///{database}"]
@@ -346,6 +350,7 @@ def test_a_second_home_leaves_the_reserve_of_a_database_in_use_alone(home: Path,
         first.kill()
 
 
+@pytest.mark.slow
 def test_a_database_at_the_limit_on_files_refuses_writes_and_keeps_reads(home: Path) -> None:
     daemon = Daemon.start(home, enter=limited(MIB))
     try:

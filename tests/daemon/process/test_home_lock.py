@@ -13,6 +13,7 @@ import pytest
 
 from opstore_daemon.protocol.runtime_file import LOCK_FILE
 from tests.support.daemon import COMMAND, Daemon, environment, run
+from tests.support.figures import few
 from tests.support.waiting import WITHIN, wait_for
 
 FOR_EVER = 10 * WITHIN  # seconds
@@ -69,7 +70,7 @@ def begun(home: Path, enter: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.mark.parametrize(
     ("kind", "shared", "alone"),
-    [(fcntl.LOCK_SH, 0.1, FOR_EVER), (fcntl.LOCK_EX, FOR_EVER, 0.1)],
+    few(1, [(fcntl.LOCK_SH, 0.1, FOR_EVER), (fcntl.LOCK_EX, FOR_EVER, 0.1)]),
     ids=["clients", "daemon"],
 )
 def test_a_start_waits_for_the_lock_as_long_as_for_its_kind_of_holder(
@@ -94,7 +95,7 @@ def test_a_start_goes_on_when_all_clients_have_looked(home: Path) -> None:
             assert process.wait(WITHIN) == 0
 
 
-@pytest.mark.parametrize("kind", [fcntl.LOCK_SH, fcntl.LOCK_EX], ids=["clients", "daemon"])
+@pytest.mark.parametrize("kind", few(1, [fcntl.LOCK_SH, fcntl.LOCK_EX]), ids=["clients", "daemon"])
 def test_a_start_that_is_interrupted_while_it_waits_exits_130_and_leaves_nothing(home: Path, kind: int) -> None:
     with held(home, kind):
         with begun(home, waiting(FOR_EVER, FOR_EVER)) as process:

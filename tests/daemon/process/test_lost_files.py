@@ -14,6 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, run
+from tests.support.figures import few
 from tests.support.schema import HEAD, turn_older
 
 pytestmark = pytest.mark.process
@@ -58,7 +59,7 @@ def starts() -> Iterator[object]:
             yield pytest.param(damage, False, marks=[] if damage == "deleted" else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("damage", "killed"), list(starts()))
+@pytest.mark.parametrize(("damage", "killed"), few(3, list(starts())))
 def test_a_start_without_a_part_of_the_store_is_refused(start: Start, damage: str, killed: bool) -> None:
     daemon = start()
     daemon.push("pca", b"1")
@@ -103,6 +104,7 @@ def test_a_new_store_starts_after_the_rest_of_a_lost_one_was_moved_away(
     assert start().push("pca", b"2")["version"] == "1.0.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["of another store", "of an earlier time"])
 def test_another_database_beside_the_wal_of_a_killed_daemon_costs_no_commit(
     start: Start, tmp_path: Path, which: str

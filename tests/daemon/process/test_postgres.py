@@ -21,6 +21,7 @@ def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_the_schema_is_created_and_shown(tmp_path: Path, postgres_url: str) -> None:
     shown = [run(tmp_path, "db", word, "--db", postgres_url) for word in ("current", "upgrade", "upgrade", "current")]
     assert [each.stdout for each in shown] == [
@@ -32,6 +33,7 @@ def test_the_schema_is_created_and_shown(tmp_path: Path, postgres_url: str) -> N
     assert {each.returncode for each in shown} == {0}
 
 
+@pytest.mark.slow
 def test_a_backup_of_files_is_refused_with_what_to_use(tmp_path: Path, postgres_url: str) -> None:
     ended = run(tmp_path, "backup", "there", "--db", postgres_url)
     assert ended.returncode == 2

@@ -66,6 +66,7 @@ def removed_program(home: Path) -> Iterator[tuple[Http, "subprocess.Popen[bytes]
             process.wait(WITHIN)
 
 
+@pytest.mark.slow
 def test_every_route_of_the_api_works_without_another_import(home: Path) -> None:
     with removed_program(home) as (http, process):
         fill(http)
@@ -76,6 +77,7 @@ def test_every_route_of_the_api_works_without_another_import(home: Path) -> None
     assert "Traceback" not in (home / "daemon.log").read_text()
 
 
+@pytest.mark.slow
 def test_refusals_and_large_bodies_need_no_other_import_either(home: Path) -> None:
     with removed_program(home) as (http, process):
         version = http.push("pca", random_bytes(3 << 20))

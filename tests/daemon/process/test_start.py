@@ -18,6 +18,7 @@ from opstore_daemon.protocol._version import __version__
 from opstore_daemon.protocol.records import VersionRecord
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, begin, environment, run
+from tests.support.figures import few
 from tests.support.file_modes import mode
 from tests.support.schema import HEAD
 
@@ -329,8 +330,8 @@ __main__.run()
 """
 
 
-@pytest.mark.parametrize("words", [("serve",), ("db", "current")])
-def test_an_error_that_nobody_expected_exits_70_with_a_reference(home: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", few(1, [["serve"], ["db", "current"]]))
+def test_an_error_that_nobody_expected_exits_70_with_a_reference(home: Path, words: list[str]) -> None:
     command = [sys.executable, "-c", FAILING, *words]
     ended = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=False)
     assert ended.returncode == 70

@@ -148,6 +148,7 @@ def test_an_idle_background_daemon_stops_by_itself(start: Start) -> None:
     assert "stopping after 1 s without a request" in (daemon.home / "daemon.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_busy_background_daemon_does_not_stop(start: Start) -> None:
     daemon = start("--background", OPSTORE_IDLE_TIMEOUT="1s")
     upload, size = daemon.begin_upload(), 30
@@ -168,6 +169,7 @@ def test_a_busy_background_daemon_does_not_stop(start: Start) -> None:
     assert daemon.ends() == 0
 
 
+@pytest.mark.slow
 def test_a_daemon_in_the_foreground_ignores_the_idle_timeout(start: Start) -> None:
     daemon = start(OPSTORE_IDLE_TIMEOUT="1s")
     with pytest.raises(subprocess.TimeoutExpired):

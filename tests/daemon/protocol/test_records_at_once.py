@@ -33,6 +33,7 @@ print(len(kinds) > 40)
 """
 
 
+@pytest.mark.slow
 def test_several_threads_can_decode_a_type_for_the_first_time_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]

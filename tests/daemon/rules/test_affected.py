@@ -13,6 +13,7 @@ from tests.daemon.rules.test_resolution import cases
 from tests.support.examples import examples
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @examples(2000)
 @given(cases())

@@ -7,6 +7,7 @@ import pytest
 from opstore_daemon.rules.budget import CHECKPOINT_STEPS, NAMED_OPS, STEPS, Budget, LimitReached
 from opstore_daemon.rules.resolution import Edge, find_conflict, resolve
 from tests.daemon.rules.hard_graphs import Colours, complete, sparse
+from tests.support.figures import few
 
 HARD: dict[str, tuple[tuple[list[str], list[Edge]], int]] = {
     "a complete graph of 15 ops with 8 versions each": (complete(15), 8),
@@ -22,7 +23,7 @@ class Stopped(Exception):
     """The checkpoint ended the search."""
 
 
-@pytest.mark.parametrize("graph", HARD)
+@pytest.mark.parametrize("graph", few(1, HARD))
 def test_the_search_of_a_hard_pipeline_ends_with_its_budget(graph: str) -> None:
     (ops, edges), count = HARD[graph]
     ends = []

@@ -113,6 +113,7 @@ class Counting:
         return upstream in self._valid[edge].get(downstream, [])
 
 
+@pytest.mark.slow
 def test_a_candidate_that_fails_independently_of_other_ops_is_not_retried() -> None:
     ops = [f"op{place:02d}" for place in range(20)]
     chain = list(pairwise(ops))

@@ -203,6 +203,7 @@ def test_an_upload_whose_parts_are_gone_begins_again(storage: Storage) -> None:
     assert get(saver) == DATA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["gone", "truncated"])
 def test_an_upload_whose_tail_is_lost_goes_on_behind_its_parts(storage: Storage, damage: str) -> None:
     saver = storage.saver()
@@ -279,6 +280,7 @@ def test_a_draft_discarded_in_the_middle_of_a_request_leaves_nothing(storage: St
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_uploads_wait_for_memory_and_all_of_them_finish(storage: Storage) -> None:
     memory = Budget(2 * PART)
     saver = storage.saver(memory=memory)

@@ -198,6 +198,7 @@ def test_requests_that_fail_now_and_then_are_repeated(storage: Storage, kind: st
     assert (len(blobs), storage.keys() - blobs) == (21, set())
 
 
+@pytest.mark.slow
 def test_a_slow_object_store_is_waited_for(storage: Storage) -> None:
     with proxied(storage, HttpProxy(port(storage.bucket), share(0.3, 1, Fault("delay", seconds=0.3)))) as saver:
         store(saver)
@@ -281,6 +282,7 @@ def exercise(server: OpStoreServer, fails: Callable[[], None], returns: Callable
     assert [server.store.pull(f"pca@1.0.{patch}") for patch in range(3)] == [b"before", LARGE, b"after"]
 
 
+@pytest.mark.slow
 def test_a_daemon_goes_on_once_the_object_store_is_back(storage: Storage, tmp_path: Path) -> None:
     with TcpProxy(port(storage.bucket)) as proxy:
         saver = S3Saver(storage.bucket.url, endpoint=f"http://127.0.0.1:{proxy.port}")

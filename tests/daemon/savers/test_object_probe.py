@@ -11,6 +11,7 @@ from opstore_daemon.savers import probing
 from opstore_daemon.savers.object_store.client import Bucket as Requests
 from opstore_daemon.savers.object_store.probe import Probe
 from tests.daemon.savers.s3 import Storage
+from tests.support.figures import few
 from tests.support.object_store import Bucket
 
 
@@ -61,12 +62,15 @@ def forgets_parts(requests: Requests) -> None:
 
 @pytest.mark.parametrize(
     ("breaks", "checks"),
-    [
-        (ignores_checksums, {"bucket checksums", "bucket parts"}),
-        (ignores_conditions, {"bucket conditions"}),
-        (ignores_deletes, {"bucket delete"}),
-        (forgets_parts, {"bucket parts"}),
-    ],
+    few(
+        1,
+        [
+            (ignores_checksums, {"bucket checksums", "bucket parts"}),
+            (ignores_conditions, {"bucket conditions"}),
+            (ignores_deletes, {"bucket delete"}),
+            (forgets_parts, {"bucket parts"}),
+        ],
+    ),
 )
 def test_what_an_object_store_does_not_do_is_found(
     storage: Storage, breaks: Callable[[Requests], None], checks: set[str]
@@ -78,16 +82,19 @@ def test_what_an_object_store_does_not_do_is_found(
 
 @pytest.mark.parametrize(
     ("request_", "check"),
-    [
-        ("listing", "bucket"),
-        ("unfinished", "bucket"),
-        ("put", "bucket write"),
-        ("get", "bucket read"),
-        ("head", "bucket read"),
-        ("create_multipart", "bucket parts"),
-        ("complete", "bucket parts"),
-        ("delete", "bucket delete"),
-    ],
+    few(
+        2,
+        [
+            ("listing", "bucket"),
+            ("unfinished", "bucket"),
+            ("put", "bucket write"),
+            ("get", "bucket read"),
+            ("head", "bucket read"),
+            ("create_multipart", "bucket parts"),
+            ("complete", "bucket parts"),
+            ("delete", "bucket delete"),
+        ],
+    ),
 )
 def test_each_permission_that_is_missing_is_found(storage: Storage, request_: str, check: str) -> None:
     requests = storage.saver().bucket
@@ -97,7 +104,7 @@ def test_each_permission_that_is_missing_is_found(storage: Storage, request_: st
     assert "the credentials do not allow it" in found[check]
 
 
-@pytest.mark.parametrize(("by", "words"), [(-3600, "ahead of"), (3600, "behind")])
+@pytest.mark.parametrize(("by", "words"), few(1, [(-3600, "ahead of"), (3600, "behind")]))
 def test_a_clock_that_differs_is_found(storage: Storage, by: int, words: str) -> None:
     found = wrong(storage.saver().bucket, lambda: time.time() + by)
     assert list(found) == ["bucket clock"]

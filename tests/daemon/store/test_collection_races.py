@@ -23,6 +23,7 @@ from opstore_daemon.store.maintenance.collectable import Collectable
 from opstore_daemon.store.maintenance.collector import ANOTHER
 from tests.daemon.store.test_faults import LOCAL, append, left_behind, uploaded, wanted
 from tests.support.faults import Crash, Faults, fails
+from tests.support.figures import few
 from tests.support.garbage import orphan, remove, store_on_files, trashed
 from tests.support.new_version import new_version
 from tests.support.random_bytes import random_bytes
@@ -145,6 +146,7 @@ def test_a_version_by_digest_is_refused_once_the_last_version_with_the_blob_is_r
     assert server.store.pull("forest") == b"bytes"
 
 
+@pytest.mark.slow
 def test_collections_without_grace_beside_deduplicating_pushes_lose_nothing(server: OpStoreServer) -> None:
     contents, pushes = [b"%d" % number for number in range(6)], 40
     done = threading.Event()
@@ -381,11 +383,14 @@ def check(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("crash", [True, False])
-def test_a_crash_or_an_error_at_any_system_call_loses_nothing_and_leaves_nothing(tmp_path: Path, crash: bool) -> None:
+@pytest.mark.parametrize("every", few(1, [5, 1]))
+def test_a_crash_or_an_error_at_any_system_call_loses_nothing_and_leaves_nothing(
+    tmp_path: Path, every: int, crash: bool
+) -> None:
     garbage_of_all_kinds(tmp_path / "store")
     at, is_over = 0, False
     while not is_over:
-        at += 1
+        at += every
         folder = tmp_path / str(at)
         shutil.copytree(tmp_path / "store", folder)
         with store_on_files(folder) as server, pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,7 @@ from opstore_daemon.store.store import Store
 from tests.support.examples import scaled
 from tests.support.places import Place
 
-OPERATIONS = int(os.environ.get("OPSTORE_TEST_OPERATIONS", max(scaled(100), 30)))
+OPERATIONS = int(os.environ.get("OPSTORE_TEST_OPERATIONS", max(scaled(100), 15)))
 SEED = int(os.environ.get("OPSTORE_TEST_SEED", "7"))
 OPS = ("scaler", "pca", "forest", "report")
 PIPELINES = {"chain": ["scaler", "pca", "forest"], "pair": ["pca", "report"]}

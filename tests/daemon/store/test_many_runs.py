@@ -8,6 +8,7 @@ from sqlalchemy import update
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata.tables import Base, Counter
 from opstore_daemon.store.store import Store
+from tests.support.figures import few
 from tests.support.new_run import new_run
 from tests.support.statements import counted
 
@@ -43,7 +44,7 @@ def multiply(server: OpStoreServer, count: int) -> None:
         connection.execute(update(Counter).values(position=last + count))
 
 
-@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("read", few(2, READS))
 def test_reading_runs_takes_no_more_statements_if_there_are_thousands(memory: OpStoreServer, read: str) -> None:
     churn(memory.store)
     counts = []

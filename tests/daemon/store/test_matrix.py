@@ -9,6 +9,7 @@ import pytest
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.store import Store
+from tests.support.figures import few
 from tests.support.places import Place
 
 OPS = ("up", "down")
@@ -68,7 +69,7 @@ def check(store: Store, as_of: str | None) -> None:
     assert drawn == expected
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 12))])
+@pytest.mark.parametrize("seed", few(1, range(12)))
 def test_a_cell_has_the_verdict_of_its_pair(place: Place, seed: int) -> None:
     chance = Random(seed)
     with closing(place.open()) as server:
@@ -117,7 +118,16 @@ def fill(store: Store, count: int) -> None:
 
 @pytest.mark.parametrize(
     "removed",
-    [range(1, 41), range(100, 121), range(40, 110), [*range(1, 30), *range(31, 61), *range(62, 120)], range(2, 120, 2)],
+    few(
+        1,
+        [
+            range(1, 41),
+            range(100, 121),
+            range(40, 110),
+            [*range(1, 30), *range(31, 61), *range(62, 120)],
+            range(2, 120, 2),
+        ],
+    ),
 )
 def test_every_version_beside_removed_ones_can_be_reached(place: Place, removed: Sequence[int]) -> None:
     with closing(place.open()) as server:

@@ -18,6 +18,7 @@ from opstore_daemon.savers.object_store import failures
 from opstore_daemon.savers.object_store.keys import object_name
 from tests.daemon.savers.s3 import Storage, before
 from tests.support.fault_proxy import Fault, HttpProxy, every
+from tests.support.figures import few
 from tests.support.garbage import WEEK, MovedClock, orphan, remove, trashed
 from tests.support.object_requests import Requests
 from tests.support.object_store import Bucket
@@ -148,13 +149,16 @@ def crash_before_a_multipart_upload_is_recorded(storage: Storage) -> None:
 
 @pytest.mark.parametrize(
     "crash",
-    [
-        crash_before_the_record,
-        crash_before_the_publication,
-        crash_during_a_delete,
-        crash_after_a_delete,
-        crash_before_a_multipart_upload_is_recorded,
-    ],
+    few(
+        1,
+        [
+            crash_before_the_record,
+            crash_before_the_publication,
+            crash_during_a_delete,
+            crash_after_a_delete,
+            crash_before_a_multipart_upload_is_recorded,
+        ],
+    ),
 )
 def test_what_a_crash_left_is_collected_a_day_later(
     server: OpStoreServer, storage: Storage, clock: MovedClock, crash: Callable[[Storage], None]
@@ -249,11 +253,13 @@ def collects_beside_pushes(servers: list[OpStoreServer]) -> None:
     assert set(pulled) == set(contents)
 
 
+@pytest.mark.slow
 def test_a_collection_beside_pushes_takes_nothing_that_a_version_needs(server: OpStoreServer, storage: Storage) -> None:
     collects_beside_pushes([server])
     assert storage.keys() >= {each.key for each in storage.records.find("blob", "", 99)}
 
 
+@pytest.mark.slow
 def test_collections_of_two_daemons_beside_pushes_take_nothing_that_a_version_needs(
     bucket: Bucket, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +318,7 @@ def test_objects_that_nobody_recorded_are_reported_and_never_deleted(
     assert findings(storage, server, repair=True) == expected
 
 
+@pytest.mark.slow
 def test_a_missing_an_altered_and_a_truncated_object_are_found_and_pushed_again(
     server: OpStoreServer, storage: Storage, clock: MovedClock
 ) -> None:

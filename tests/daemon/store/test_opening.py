@@ -22,6 +22,7 @@ from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.collection_lock import CollectionLock
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.system.lock_file import EARLIER_SERVER
+from tests.support.figures import few
 from tests.support.random_bytes import random_bytes
 from tests.support.schema import HEAD, create_older, turn_older
 
@@ -635,7 +636,7 @@ print(len(steps))
 
 
 @pytest.mark.parametrize("stride", [(19, 4), pytest.param((1, 0), marks=pytest.mark.slow)], ids=["some", "all"])
-@pytest.mark.parametrize("state", ["new", "old"])
+@pytest.mark.parametrize("state", few(1, ["new", "old"]))
 def test_a_crash_between_any_two_steps_of_a_start_leads_to_a_start_that_works(
     tmp_path: Path, state: str, stride: tuple[int, int]
 ) -> None:

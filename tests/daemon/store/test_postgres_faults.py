@@ -95,6 +95,7 @@ def test_a_push_whose_commit_got_no_response_is_settled_by_its_repetition(
         assert server.store.fsck(read_data=True).findings == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_restarted_costs_nothing_that_was_acknowledged(
     open_server: Callable[[str], OpStoreServer],
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_server_that_is_killed_and_restarted_costs_nothing_that_was_acknowledg
         assert server.store.fsck(read_data=True).findings == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_restarted_between_two_requests_costs_no_error(
     open_server: Callable[[str], OpStoreServer],
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_server_that_is_away_is_an_error_until_it_is_back(
         assert push(server.store, 1).sequence == 1
 
 
+@pytest.mark.slow
 def test_a_standby_is_read_and_refuses_writes_until_it_is_promoted(
     open_server: Callable[[str], OpStoreServer],
 ) -> None:

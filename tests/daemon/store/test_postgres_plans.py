@@ -13,6 +13,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import idempotency
+from tests.support.figures import few
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -63,7 +64,7 @@ def test_no_lookup_reads_the_versions_of_all_ops(server: OpStoreServer) -> None:
     assert [plan for plan in plans if any(f"Seq Scan on {table}" in plan for table in tables)] == []
 
 
-@pytest.mark.parametrize("is_known", [False, True], ids=["no statistics", "statistics of a few versions"])
+@pytest.mark.parametrize("is_known", few(1, [False, True]), ids=["no statistics", "statistics of a few versions"])
 def test_a_push_reads_one_version_each_time_also_if_it_was_planned_for_an_empty_store(
     postgres: "Postgres", is_known: bool
 ) -> None:

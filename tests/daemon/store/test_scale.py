@@ -13,6 +13,7 @@ from opstore_daemon.protocol.records import Level
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.store import Store
+from tests.support.figures import few
 from tests.support.statements import counted
 
 OPS = ["a", "b", "c", "d", "e"]
@@ -116,14 +117,14 @@ CHANGES: dict[str, Callable[[str], Callable[[Store], object]]] = {
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", few(3, QUESTIONS))
 def test_a_read_costs_no_more_with_ten_times_as_many_versions(
     small: OpStoreServer, large: OpStoreServer, question: str
 ) -> None:
     _compare(small, large, QUESTIONS[question])
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", few(1, CHANGES))
 def test_a_write_costs_no_more_with_ten_times_as_many_versions(
     changing: tuple[OpStoreServer, OpStoreServer], change: str
 ) -> None:
@@ -148,7 +149,7 @@ def test_a_push_costs_no_more_after_many_versions_of_its_line(level: Level) -> N
     assert costs[1] <= 1.5 * costs[0] + 200, f"{costs[1]} steps, not {costs[0]}"
 
 
-@pytest.mark.parametrize("as_of", [None, "300"])
+@pytest.mark.parametrize("as_of", few(1, [None, "300"]))
 @pytest.mark.parametrize("oldest_is_stored", [False, True])
 def test_a_line_costs_no_more_with_many_versions_that_are_only_registered(
     oldest_is_stored: bool, as_of: str | None
@@ -170,6 +171,7 @@ def test_a_line_costs_no_more_with_many_versions_that_are_only_registered(
     assert max(costs[LARGE]) <= 1.5 * min(costs[SMALL]) + 200, costs
 
 
+@pytest.mark.slow
 def test_the_statements_of_a_resolution_depend_on_the_blocks_it_reads(large: OpStoreServer) -> None:
     _, statements = steps(large, lambda store: store.resolve("chain"))
     blocks = BACK // BLOCK + 3  # of each op; the first one is smaller, the last one is not full

@@ -147,6 +147,7 @@ def test_all_passes_of_a_request_share_the_budget(
     assert 0 < enough + edge_steps < spent[0]
 
 
+@pytest.mark.slow
 def test_a_set_that_is_found_is_returned_even_if_the_budget_does_not_suffice_for_all_reasons(
     chain: OpStoreServer, spent: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

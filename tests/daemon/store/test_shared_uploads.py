@@ -186,6 +186,7 @@ def test_a_request_whose_bytes_could_not_be_stored_fails_and_the_next_one_resume
     assert shared.memory == 0
 
 
+@pytest.mark.slow
 def test_a_full_object_store_ends_the_upload(servers: Servers, shared: SharedStore) -> None:
     upload = begin(servers[0])
     writer = writer_at(servers[0], upload, 0)

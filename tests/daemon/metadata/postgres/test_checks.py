@@ -12,6 +12,7 @@ from opstore_daemon.metadata.checks import Damage
 from opstore_daemon.metadata.tables import Op
 from opstore_daemon.protocol.records import FsckReport
 from opstore_daemon.savers import FileSaver
+from tests.support.figures import few
 
 WITHOUT_TRIGGERS = "SET session_replication_role = replica"
 
@@ -40,6 +41,7 @@ def change(database: Database, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
+@pytest.mark.slow
 def test_a_sound_database_has_no_finding(filled: OpStoreServer) -> None:
     assert found(filled.db) == []
     filled.close()
@@ -47,30 +49,34 @@ def test_a_sound_database_has_no_finding(filled: OpStoreServer) -> None:
 
 @pytest.mark.parametrize(
     ("statements", "expected"),
-    [
-        (["DROP INDEX uq_link_in_force"], ["the index uq_link_in_force of link is missing"]),
-        (["ALTER TABLE op DROP CONSTRAINT ck_op_compat"], ["the constraint ck_op_compat of op is missing"]),
-        (
-            ["UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_version_digest'::regclass"],
-            ["it is not valid"],
-        ),
-        (
-            [
-                "ALTER TABLE op DROP CONSTRAINT ck_op_compat",
-                "UPDATE op SET compat = 'all'",
-                "ALTER TABLE op ADD CONSTRAINT ck_op_compat CHECK (compat IN ('major', 'minor', 'exact')) NOT VALID",
-            ],
-            ["it was never validated", "1 of its rows violate ck_op_compat"],
-        ),
-        (
-            ["SET LOCAL session_replication_role = replica", "DELETE FROM op"],
-            ["it refers to a row of op that does not exist"] * 2,
-        ),
-        (
-            ["SELECT setval(pg_get_serial_sequence('op', 'id'), 1, false)"],
-            ["its sequence continues with 1, and id 1 exists"],
-        ),
-    ],
+    few(
+        2,
+        [
+            (["DROP INDEX uq_link_in_force"], ["the index uq_link_in_force of link is missing"]),
+            (["ALTER TABLE op DROP CONSTRAINT ck_op_compat"], ["the constraint ck_op_compat of op is missing"]),
+            (
+                ["UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_version_digest'::regclass"],
+                ["it is not valid"],
+            ),
+            (
+                [
+                    "ALTER TABLE op DROP CONSTRAINT ck_op_compat",
+                    "UPDATE op SET compat = 'all'",
+                    "ALTER TABLE op ADD CONSTRAINT ck_op_compat"
+                    " CHECK (compat IN ('major', 'minor', 'exact')) NOT VALID",
+                ],
+                ["it was never validated", "1 of its rows violate ck_op_compat"],
+            ),
+            (
+                ["SET LOCAL session_replication_role = replica", "DELETE FROM op"],
+                ["it refers to a row of op that does not exist"] * 2,
+            ),
+            (
+                ["SELECT setval(pg_get_serial_sequence('op', 'id'), 1, false)"],
+                ["its sequence continues with 1, and id 1 exists"],
+            ),
+        ],
+    ),
     ids=["index", "constraint", "invalid index", "violated rule", "reference", "sequence"],
 )
 def test_what_is_wrong_with_a_database_is_found(

@@ -130,6 +130,7 @@ def test_the_driver_that_is_missing_is_named_with_what_installs_it(monkeypatch: 
     assert caught.value.advice == "pip install 'opstore[postgres]'"
 
 
+@pytest.mark.slow
 def test_a_daemon_on_sqlite_imports_nothing_of_postgresql() -> None:
     code = """
 import sys

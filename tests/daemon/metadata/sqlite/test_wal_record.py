@@ -164,6 +164,7 @@ def test_a_database_without_a_loss_opens_after_a_kill(
     assert not wal_of(path).exists()
 
 
+@pytest.mark.slow
 def test_a_wal_that_somebody_copied_while_the_daemon_was_alive_is_not_missed(path: Path, kill_after: KillAfter) -> None:
     """Whoever closes last deletes the WAL, and writes nothing if a checkpoint has copied everything before."""
     kill_after(0)
@@ -190,6 +191,7 @@ UNTIL_A_CHECKPOINT = """
 """
 
 
+@pytest.mark.slow
 def test_a_kill_between_any_two_steps_of_closing_raises_no_alarm(path: Path) -> None:
     *killed, completed = run_killed(KILLED.replace("    os._exit(9)", CLOSING), path, *[3] * 20)
     assert set(killed) == {"9"}
