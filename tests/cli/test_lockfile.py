@@ -68,6 +68,7 @@ def text_of(lock: LockFile, *, versions: tuple[PinnedVersion, ...] | None = None
     return "\n[[version]]\n".join([head, *tables])
 
 
+@pytest.mark.slow
 @given(locks())
 def test_a_written_lock_is_read_again(lock: LockFile) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -393,6 +394,7 @@ def test_a_file_that_can_not_be_read_is_not_replaced(tmp_path: Path, monkeypatch
     assert path.read_bytes() == KEPT["a text"]
 
 
+@pytest.mark.slow
 def test_every_lock_within_the_limits_of_a_pipeline_is_read_and_a_larger_one_is_not_written() -> None:
     """The names are as long as the JSON of a new pipeline has room for."""
 

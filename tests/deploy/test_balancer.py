@@ -59,6 +59,7 @@ def test_haproxy_accepts_the_configuration() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_large_push_and_its_pull_pass_through(tmp_path: Path) -> None:
     data = random_bytes(SIZE)
     with balanced(tmp_path) as (balancer, _), OpStoreClient(balancer.url, token=TOKEN) as client:
@@ -66,6 +67,7 @@ def test_a_large_push_and_its_pull_pass_through(tmp_path: Path) -> None:
         assert client.pull("model") == data
 
 
+@pytest.mark.slow
 def test_without_a_daemon_the_balancer_answers_as_a_daemon_would(tmp_path: Path) -> None:
     with Haproxy([unused_port()]) as balancer:
         response = requests.get(f"{balancer.url}{routes.OPS}", timeout=30)

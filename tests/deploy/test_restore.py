@@ -34,6 +34,7 @@ def run(name: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_database_of_an_earlier_moment_finds_its_bytes_in_the_bucket_of_today(
     postgres: "Postgres", bucket: "Bucket", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

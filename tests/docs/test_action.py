@@ -97,6 +97,7 @@ def job(tmp_path: Path, github: GitHub) -> Iterator[Job]:
         yield Job(tmp_path, daemon, github)
 
 
+@pytest.mark.slow
 @needs_a_daemon
 def test_the_action_gates_comments_and_writes_a_lock(job: Job) -> None:
     lock = job.work / "sub/opstore.lock"

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from opstore_daemon.testing import Serving, serving
 from tests.support import shell
+from tests.support.figures import few
 from tests.support.github import Action, GitHub, bash, filled
 from tests.support.markdown import ROOT, blocks, read
 
@@ -141,7 +142,7 @@ def test_the_hooks_of_the_guide_are_those_of_the_repository() -> None:
     assert {hook["id"] for hook in repository["hooks"]} == offered
 
 
-@pytest.mark.parametrize("host", ["github", "gitlab"])
+@pytest.mark.parametrize("host", few(1, ["github", "gitlab"]))
 def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
     assert run(runner, host, "check") == 0
     assert host == "github" or "merge_requests/7/notes" in runner.called()
@@ -149,7 +150,7 @@ def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
     assert "| `encoder@1.0.0` | `booster@1.0.0` | ✅ valid |" in runner.called()
 
 
-@pytest.mark.parametrize(("host", "code"), [("github", 0), ("gitlab", 1)])
+@pytest.mark.parametrize(("host", "code"), few(1, [("github", 0), ("gitlab", 1)]))
 def test_a_new_version_that_is_not_valid_is_commented_on_and_the_lock_still_holds(
     runner: Runner, host: str, code: int
 ) -> None:
@@ -193,7 +194,7 @@ def test_an_update_stops_at_a_known_invalid_link(runner: Runner) -> None:
     assert "gh" not in runner.called()
 
 
-@pytest.mark.parametrize("accuracy", [0.93, 0.61])
+@pytest.mark.parametrize("accuracy", few(1, [0.93, 0.61]))
 def test_new_versions_are_validated_by_an_evaluation(runner: Runner, accuracy: float) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
     (runner.work / "eval.py").write_text(f"print('accuracy', {accuracy})\nraise SystemExit({accuracy} < 0.9)\n")
@@ -205,7 +206,7 @@ def test_new_versions_are_validated_by_an_evaluation(runner: Runner, accuracy: f
     assert runner.store.run_output(run.position) == f"accuracy {accuracy}\n"
 
 
-@pytest.mark.parametrize("host", ["github", "gitlab"])
+@pytest.mark.parametrize("host", few(1, ["github", "gitlab"]))
 def test_nothing_is_deployed_if_the_daemon_cannot_be_reached(tmp_path: Path, api: GitHub, host: str) -> None:
     with serving(tmp_path / "store") as daemon:
         runner = Runner(tmp_path, daemon, api)

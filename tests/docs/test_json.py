@@ -129,6 +129,7 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     assert has(opstore("logout", token["url"]), "`logout`")
 
 
+@pytest.mark.slow
 def test_backups_have_the_promised_keys(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     digest = opstore("push", "pca", "a.bin")["digest"].removeprefix("sha256:")
@@ -150,6 +151,7 @@ def test_backups_have_the_promised_keys(opstore: Program) -> None:
     assert has(moved["missing"][0], "an element of `missing` of `backup`, `restore` and `migrate`")
 
 
+@pytest.mark.slow
 def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     opstore("push", "pca", "a.bin", "--tag", "stable")
@@ -216,6 +218,7 @@ def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> 
     assert opstore("validate", "iris", "--wait", "0", code=1)["verdict"] == "invalid"
 
 
+@pytest.mark.slow
 def test_a_negative_answer_is_a_document_too(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     (opstore.folder / "b.bin").write_bytes(b"b")

@@ -30,6 +30,7 @@ SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
 SLOW = {"docs/tutorial.md", "docs/rules.md", "docs/bisect.md", "sklearn.md", "objects.md", "notebook.md"}
 # These take seconds, too, for what tests/docs/test_ci.py, tests/daemon, tests/e2e and tests/cli run in small.
 SLOW |= {"docs/ci.md", "docs/maintenance.md", "docs/settings.md", "docs/find.md"}
+SLOW |= {f"docs/{name}.md" for name in ("verify", "migrate", "folders", "copy", "remove", "http", "chariots")}
 
 
 def _document(path: Path) -> ParameterSet:
@@ -128,6 +129,7 @@ FAST = [name for name in ABOUT_PYTHON if name not in SLOW]
 ALONE = [pytest.param([name], id=name, marks=pytest.mark.slow) for name in ABOUT_PYTHON if name in SLOW]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [pytest.param(FAST, id="fast"), *ALONE])
 def test_every_python_block_of_a_document_about_python_runs(names: list[str], tmp_path: Path) -> None:
     for name in names:

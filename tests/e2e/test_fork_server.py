@@ -117,6 +117,7 @@ def _outcome(machine: Machine, line: str) -> tuple[int, str, str]:
     return code, re.sub(r"pid \d+", "pid PID", out), err
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_signals_and_exit_codes_are_those_of_a_real_process(machine: Machine, wire: Wire) -> None:
     """Interrupt and kill a push twice: forked, then real."""
@@ -242,6 +243,7 @@ def test_a_server_that_died_fails_the_test(started: Start, tmp_path: Path) -> No
         server.start(["opstore", "--version"], env=ENVIRONMENT, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_children_end_with_their_test_and_with_the_server(started: Start, tmp_path: Path) -> None:
     server = started()
     words = ["opstore", "login", "http://127.0.0.1:1"]
@@ -264,6 +266,7 @@ def _runs(process: forked.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_server_does_not_fork_for_other_startup_settings(started: Start, tmp_path: Path) -> None:
     server = started()
     assert not server.serves({**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})

@@ -512,6 +512,7 @@ def test_the_daemon_in_the_foreground_serves_until_it_is_interrupted(machine: Ma
     assert not machine.runtime_file.exists()
 
 
+@pytest.mark.slow
 def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: Machine) -> None:
     machine.do("start")
     said = "error: /machine/data is in use by the daemon at URL (pid PID)\nhint: opstore stop\n"
@@ -522,6 +523,7 @@ def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: 
     assert machine.starts() == 1
 
 
+@pytest.mark.slow
 def test_the_database_can_be_upgraded_without_a_daemon(machine: Machine) -> None:
     assert machine.run("db", "current") == (0, f"none (this opstore needs {HEAD})\n", "")
     assert machine.run("db", "upgrade") == (0, f"upgraded the schema from none to {HEAD}\n", "")
@@ -555,6 +557,7 @@ PROMISED_INSIDE = {
 }
 
 
+@pytest.mark.slow
 def test_json_has_the_keys_of_the_contract(machine: Machine) -> None:
     machine.file("pca.bin", "one")
     machine.do("push", "pca", "pca.bin")

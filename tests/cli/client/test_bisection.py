@@ -306,6 +306,7 @@ def test_an_interrupted_bisection_resumes(client: InProcessClient) -> None:
     assert (found.culprit.version, found.runs_made, found.runs_reused) == ("1.0.5", 2, 2)
 
 
+@pytest.mark.slow
 def test_a_run_with_another_script_is_not_used(client: InProcessClient, tmp_path: Path) -> None:
     code = "import os, sys; sys.exit(not open(os.environ['OPSTORE_OP_PCA']).read().startswith('good'))"
     command = [sys.executable, "-c", code]

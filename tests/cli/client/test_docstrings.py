@@ -17,6 +17,7 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import NewBisection
+from tests.support.figures import few
 from tests.support.for_each import for_each
 from tests.support.in_process import InProcessClient
 from tests.support.new_run import new_run
@@ -72,7 +73,7 @@ def client(memory_server: OpStoreServer) -> InProcessClient:
     return client
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in NOT_IN_PROCESS])
+@pytest.mark.parametrize("name", few(12, [name for name in METHODS if name not in NOT_IN_PROCESS]))
 def test_the_example_of_a_method_does_what_it_says(
     client: InProcessClient, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import FsckPage
 from opstore_daemon.store.maintenance import blob_checks
 from tests.support.damage import DAMAGES, blob_path
+from tests.support.figures import few
 from tests.support.random_bytes import random_bytes
 from tests.support.servers import ADMIN_TOKEN
 
@@ -28,6 +29,7 @@ def client(listener: Listener) -> Iterator[OpStoreClient]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_report_is_a_gate_and_a_sequence(client: OpStoreClient, tmp_path: Path) -> None:
     client.push("pca", DATA)
     seen: list[FsckPage] = []
@@ -130,7 +132,7 @@ def written(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("way", HEALS)
+@pytest.mark.parametrize("way", few(2, HEALS))
 def test_each_way_to_push_the_same_bytes_heals_a_marked_blob(client: OpStoreClient, tmp_path: Path, way: str) -> None:
     data, push = HEALS[way]
     client.push("pca", b"older")
@@ -162,6 +164,7 @@ def test_a_folder_is_healed_by_a_push_of_the_folder(client: OpStoreClient, tmp_p
     assert client.fsck(read_data=True)
 
 
+@pytest.mark.slow
 def test_what_changes_while_it_is_checked_is_no_finding(
     client: OpStoreClient, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from opstore_daemon.protocol import errors
 from tests.support import hostile_verbs
 from tests.support.examples import is_all
+from tests.support.figures import few
 from tests.support.hostile_server import (
     MALFORMED,
     REFUSED,
@@ -60,7 +61,7 @@ def test_every_verb_of_the_client_is_called() -> None:
     assert set(hostile_verbs.VERBS) == hostile_verbs.public_verbs()
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", few(12, VERBS))
 def test_a_verb_accepts_the_true_response_with_unknown_keys(source: Source, name: str) -> None:
     def more(answer: Answer) -> Answer:
         document = json.loads(answer.body) if answer.is_json else None
@@ -69,7 +70,7 @@ def test_a_verb_accepts_the_true_response_with_unknown_keys(source: Source, name
     call(source, name, more)
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", few(12, VERBS))
 def test_no_verb_accepts_a_failure_as_success(source: Source, name: str) -> None:
     call(source, name)
     count = len(source.sent)
@@ -92,7 +93,7 @@ def failure_of(source: Source, name: str, change: Change) -> errors.OpStoreError
     return None
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", few(12, VERBS))
 def test_no_verb_accepts_anything_else_as_a_record(source: Source, name: str) -> None:
     call(source, name)
     places = [place for place, answer in enumerate(source.sent) if answer.is_json]
@@ -115,11 +116,13 @@ def choices(source: Source) -> list[tuple[str, int, Mutation]]:
     return found
 
 
+@pytest.mark.slow
 def test_there_is_a_mutation_for_each_verb_with_a_record(choices: list[tuple[str, int, Mutation]]) -> None:
     without_record = {"untag", "remove_pipeline", "end_sessions", "pull", "get_op_bytes_for_version"}
     assert {name for name, _, _ in choices} == set(VERBS) - without_record
 
 
+@pytest.mark.slow
 def test_every_value_in_a_response_is_checked(source: Source, choices: list[tuple[str, int, Mutation]]) -> None:
     """Check all mutations in `make test-all`, and every sixteenth in `make test`."""
     for choice in choices[:: 1 if is_all() else 16]:

@@ -255,6 +255,7 @@ def test_a_function_that_changes_a_file_shows_nothing(client: InProcessClient) -
     )
 
 
+@pytest.mark.slow
 def test_a_reason_that_names_many_files_is_cut(client: InProcessClient) -> None:
     ops = [f"{'long' * 30}-{number}" for number in range(40)]
     for op in ops:

@@ -21,6 +21,7 @@ from opstore_cli.transport import adapter
 from opstore_daemon.protocol import routes
 from tests.support import hostile_verbs
 from tests.support.examples import examples, is_all
+from tests.support.figures import few
 from tests.support.hostile_server import (
     CONTROLS,
     MALFORMED,
@@ -212,13 +213,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     opened.close()
 
 
-@pytest.mark.parametrize("name", WORDS)
+@pytest.mark.parametrize("name", few(10, WORDS))
 def test_a_command_accepts_the_true_response(console: Console, name: str) -> None:
     assert console.run(name).code == (1 if name == "affected" else 0)
     console.written()
 
 
-@pytest.mark.parametrize("name", sorted(set(WORDS) - IGNORES_FAILURES))
+@pytest.mark.parametrize("name", few(10, sorted(set(WORDS) - IGNORES_FAILURES)))
 def test_no_command_accepts_a_failure_as_success(console: Console, name: str) -> None:
     changes = list({**REFUSED, **MALFORMED}.items())
     for title, change in changes if is_all() else changes[sorted(WORDS).index(name) % 8 :: 8]:
@@ -241,7 +242,7 @@ def test_a_command_that_ignores_failures_does_not_fail(console: Console, name: s
         assert console.run(name, change).code in (0, 1)
 
 
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", few(4, READING))
 def test_text_of_users_reaches_no_terminal_unescaped(console: Console, name: str) -> None:
     free = {"message", "reason", "evidence", "note", "yank_reason", "version", "schema", "home", "run"}
 
@@ -342,7 +343,7 @@ RAW: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("title", RAW)
+@pytest.mark.parametrize("title", few(8, RAW))
 def test_no_response_of_another_protocol_ends_a_command_with_a_bug(console: Console, title: str) -> None:
     def change(answer: Answer) -> Answer:
         return Answer(answer.status, answer.headers, answer.body, raw=RAW[title])
@@ -354,6 +355,7 @@ def test_no_response_of_another_protocol_ends_a_command_with_a_bug(console: Cons
         assert console.written() == []
 
 
+@pytest.mark.slow
 def test_bytes_that_come_in_broken_chunks_end_a_pull_without_a_bug(console: Console) -> None:
     def broken(body: bytes) -> Callable[[Answer], Answer]:
         def change(answer: Answer) -> Answer:

@@ -58,6 +58,7 @@ def test_a_full_disk_for_an_unbuffered_stdout_is_an_error_also_after_a_note() ->
     assert done.stderr.splitlines()[1:] == [b"standard output can't be written: No space left on device"]
 
 
+@pytest.mark.slow
 @posix
 def test_closed_streams_cause_no_crash(environment: dict[str, str], tmp_path: Path) -> None:
     said = "error: no daemon runs for " + str(tmp_path / "home") + "\nhint: opstore start\n"

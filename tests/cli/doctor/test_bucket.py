@@ -20,12 +20,14 @@ def found_by(user: User, saver: str) -> list[Finding]:
     return [each for each in examine(user.machine(), saver) if each.check.startswith("bucket")]
 
 
+@pytest.mark.slow
 def test_a_bucket_is_examined_by_the_daemons_program(user: User, bucket: Bucket, environment: None) -> None:
     found = found_by(user, bucket.url)
     assert [each for each in found if not each.ok] == []
     assert len(found) == 8
 
 
+@pytest.mark.slow
 def test_a_bucket_that_does_not_exist_is_a_finding(user: User, environment: None) -> None:
     (found,) = found_by(user, "s3://no-such-bucket/x")
     assert (found.ok, found.advice) == (False, "create it, or give another bucket")

@@ -417,6 +417,7 @@ def test_a_dangling_link_in_place_of_the_database_is_a_finding(user: User) -> No
     assert "it is a symbolic link" in user.wrong()["schema"][0]
 
 
+@pytest.mark.slow
 def test_the_reason_of_the_database_is_read_whatever_the_encoding_of_the_streams(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

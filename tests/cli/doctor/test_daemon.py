@@ -41,6 +41,7 @@ def fake(user: User) -> Iterator[FakeDaemon]:
             yield daemon
 
 
+@pytest.mark.slow
 def test_a_daemon_of_another_version_is_a_finding(user: User, fake: FakeDaemon) -> None:
     user.runs(fake.url, version="0.0.9")
     said = (f"opstore 0.0.9 runs at {fake.url}, this is opstore 0.1.0", "opstore restart")
@@ -181,6 +182,7 @@ def test_a_token_for_a_plain_http_url_is_a_finding(user: User) -> None:
     assert "answer" not in user.findings(), "nothing was sent"
 
 
+@pytest.mark.slow
 def test_a_stranger_at_the_url_of_the_local_daemon_is_a_finding(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstore_cli.local.lookup.SETTLE_TIMEOUT", 0.1)
     user.make_home()

@@ -61,6 +61,7 @@ HISTORIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @examples(2000)
 @given(st.data())

@@ -254,6 +254,7 @@ def peak_of(call: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_holds_a_list_of_entries_but_no_content(tmp_path: Path) -> None:
     root = make(tmp_path / "folder", {f"{number}": bytes(100) for number in range(3000)})
     with (root / "large").open("wb") as file:

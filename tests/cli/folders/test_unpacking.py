@@ -237,6 +237,7 @@ def test_a_failing_disk_raises_output_failed(tmp_path: Path, monkeypatch: pytest
     assert open_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_memory_and_open_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = Entry(b"large", FILE, size=100 * MIB)
     small = [entry(f"m{number:05}", size=100) for number in range(2000)]

@@ -77,6 +77,7 @@ def test_a_chunk_of_negative_size_is_refused(size: bytes) -> None:
     assert peer.sent < 8 * MORE
 
 
+@pytest.mark.slow
 def test_a_body_of_many_chunks_is_read() -> None:
     body = b"1\r\nx\r\n" * bounded_response.MAX_LINES
     assert read(Endless(CHUNKED + body + b"0\r\n\r\n", b"")) == b"x" * bounded_response.MAX_LINES

@@ -104,6 +104,7 @@ def test_a_proof_that_drips_ends_with_the_timeout() -> None:
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_given_token_goes_to_no_stranger_on_the_local_daemons_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_tunnel_of_an_allowed_host_gets_the_token() -> None:
         assert client.ops() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some("waitress.invalid", "127.0.0.1", "localhost"))
 def test_an_application_behind_another_server_proves_itself(name: str) -> None:
     with contextlib.closing(OpStoreServer(MemorySaver())) as server:

@@ -18,6 +18,7 @@ from opstore_cli.objects.formats import FORMATS, by_name, default_format, load
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord, decode
 from tests.support.examples import examples
+from tests.support.figures import few
 from tests.support.models import dumped, forest, same
 
 RECORD = decode(
@@ -115,7 +116,9 @@ UNFIT: list[tuple[Any, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("obj", "name", "reason"), UNFIT, ids=[f"{name}: {reason}" for _, name, reason in UNFIT])
+@pytest.mark.parametrize(
+    ("obj", "name", "reason"), few(6, UNFIT), ids=[f"{name}: {reason}" for _, name, reason in UNFIT]
+)
 def test_an_object_that_does_not_fit_its_format_is_refused_with_the_reason(obj: Any, name: str, reason: str) -> None:
     with pytest.raises(errors.ObjectRefused) as caught:
         dumped(obj, name)
@@ -194,6 +197,7 @@ ARRAYS = arrays.arrays(
 )
 
 
+@pytest.mark.slow
 @given(ARRAYS)
 @examples(400)
 def test_a_file_restores_an_array_exactly(array: Any) -> None:
@@ -202,6 +206,7 @@ def test_a_file_restores_an_array_exactly(array: Any) -> None:
     assert dumped(array, "numpy") == data
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), ARRAYS))
 @examples(400)
 def test_a_file_restores_a_dict_of_arrays_exactly(named_arrays: Any) -> None:

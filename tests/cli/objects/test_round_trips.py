@@ -172,6 +172,7 @@ def test_a_memory_map_is_saved_as_the_array_that_it_is(client: OpStoreClient, tm
     del mapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cloudpickle"])
 def test_functions_and_classes_of_a_script_are_in_a_cloudpickle_themselves(client: OpStoreClient, name: str) -> None:
     script = """

@@ -72,6 +72,7 @@ def test_without_a_pager_the_table_is_printed(
     assert not shown.exists()
 
 
+@pytest.mark.slow
 def test_a_pager_that_is_closed_early_keeps_the_exit_code(
     opstore: Opstore, shown: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(signals
     wait_for(lambda: not is_running(int(left)), "the end of what the command started")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says that a process is stopped")
 def test_a_process_that_has_stopped_itself_gets_the_signal(
     signals: EndingSignals, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.sklearn import load_pipeline, save_pipeline
 from opstore_daemon.protocol import errors
 from tests.cli.sklearn.models import CLASSES, FEATURES, FRAME, TREE, branches, pca_and_forest, scaled
+from tests.support.figures import few
 
 TREES = ["sklearn.metrics._dist_metrics.EuclideanDistance64", "sklearn.neighbors._kd_tree.KDTree"]
 
@@ -57,7 +58,7 @@ def test_a_retrained_forest_on_an_unchanged_pca_is_one_version_and_one_link(clie
     assert set(map(str, client.links())) - before == {"iris.pca@1.0.0 -> iris.forest@1.0.1: valid"}
 
 
-@pytest.mark.parametrize("make", [pca_and_forest, branches])
+@pytest.mark.parametrize("make", few(1, [pca_and_forest, branches]))
 def test_nothing_is_new_for_the_same_steps_fitted_again_or_loaded(client: OpStoreClient, make: Any) -> None:
     save_pipeline(client, "iris", make())
     position = client.log(limit=1)[0].position
@@ -129,6 +130,7 @@ def test_other_parameters_of_a_step_without_state_are_another_version_of_it(clie
     assert load_pipeline(client, "iris").get_params()["normalize__norm"] == "l1"
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_saved_again_after_another_one_is_the_latest(client: OpStoreClient) -> None:
     first, other = scaled(), scaled(slice(0, 140)).set_params(normalize__norm="l1").fit(FEATURES[:140], CLASSES[:140])
     for fitted, count in ((first, 4), (other, 4), (first, 4), (first, 0), (other, 4), (first, 4), (first, 0)):
@@ -184,6 +186,7 @@ def test_a_changed_structure_is_a_new_version_and_not_valid_for_what_was_fitted_
         load_pipeline(client, "iris", use=["iris.structure@1.0.1", "iris.classify@1.0.0"])
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_of_a_branch_does_not_change_the_structure(client: OpStoreClient) -> None:
     save_pipeline(client, "iris", branches())
     other = branches().set_params(columns__remainder__clip=True).fit(FRAME, CLASSES)
@@ -200,7 +203,7 @@ def test_an_interrupted_first_save_leaves_no_pipeline(client: OpStoreClient, cou
         load_pipeline(client, "iris")
 
 
-@pytest.mark.parametrize("count", range(3))
+@pytest.mark.parametrize("count", few(1, range(3)))
 @pytest.mark.filterwarnings("ignore::opstore_cli.sklearn.SkippedVersionsWarning")
 def test_an_interrupted_save_leaves_the_earlier_set_as_the_valid_one(client: OpStoreClient, count: int) -> None:
     first, second = pca_and_forest(), pca_and_forest(seed=1, components=3)

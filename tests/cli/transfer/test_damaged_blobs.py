@@ -12,6 +12,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.figures import few
 from tests.support.servers import ADMIN_TOKEN
 from tests.support.transfers import BYTES
 
@@ -24,7 +25,7 @@ ADVICE = "push the same bytes again, if you have them: that repairs the stored o
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("size", [1000, 5_000_000])
+@pytest.mark.parametrize("size", few(1, [1000, 5_000_000]))
 def test_a_damaged_blob_is_reported_as_such_and_a_push_repairs_it(
     listener: Listener, tmp_path: Path, way: str, size: int
 ) -> None:

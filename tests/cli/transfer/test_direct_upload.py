@@ -93,6 +93,7 @@ def test_only_a_client_that_may_goes_past_the_daemon_and_no_stream_does(
     assert (daemon.versions, objects.puts, objects.urls) == ([DATA[:60_000], DATA], [], 0)
 
 
+@pytest.mark.slow
 def test_many_parts_are_sent_in_pages(
     daemon: FakeDaemon, client: OpStoreClient, objects: FakeObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_part_that_is_refused_twice_goes_through_the_daemon(
     assert (objects.puts.count(4), daemon.reported, through_daemon(daemon)) == (2, [(0, 3)], 1)
 
 
+@pytest.mark.slow
 def test_a_daemon_that_still_verifies_is_asked_again_as_long_as_it_reads_on(
     daemon: FakeDaemon, client: OpStoreClient, objects: FakeObjectStore, tmp_path: Path
 ) -> None:
@@ -285,6 +287,7 @@ def test_a_daemon_that_can_not_do_it_receives_the_bytes(
     assert (len(objects.puts), through_daemon(daemon) - before) == counts
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_offsets_never_fit_is_not_asked_for_ever(
     daemon: FakeDaemon, client: OpStoreClient, objects: FakeObjectStore
 ) -> None:

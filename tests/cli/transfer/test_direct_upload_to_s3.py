@@ -95,6 +95,7 @@ def from_the_second(fault: Fault) -> Policy:
     return lambda request: fault if request.method == "PUT" and "partNumber=1&" not in request.line else None
 
 
+@pytest.mark.slow
 def test_a_push_succeeds_whatever_the_object_store_does(setup: Setup, tmp_path: Path) -> None:
     for number, (policy, at_most, offsets) in enumerate(
         [
@@ -112,6 +113,7 @@ def test_a_push_succeeds_whatever_the_object_store_does(setup: Setup, tmp_path: 
         assert setup.puts <= at_most, number
 
 
+@pytest.mark.slow
 def test_if_the_daemon_may_not_list_parts_it_receives_the_bytes_itself(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,7 @@ def test_if_the_daemon_may_not_list_parts_it_receives_the_bytes_itself(
     assert setup.appended == [0]
 
 
+@pytest.mark.slow
 def test_v_says_why_a_push_goes_through_the_daemon(
     setup: Setup, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +138,7 @@ def test_v_says_why_a_push_goes_through_the_daemon(
     setup.proxy.come_back()
 
 
+@pytest.mark.slow
 def test_each_page_may_meet_another_daemon_and_one_that_is_killed_costs_nothing_that_it_recorded(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +160,7 @@ def test_each_page_may_meet_another_daemon_and_one_that_is_killed_costs_nothing_
         assert setup.fleet.kills == PARTS - 1
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_a_later_push_continues_behind_the_parts_that_arrived(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +194,7 @@ def changing(client: OpStoreClient, change: Callable[[], None]) -> Iterator[None
     client._api.direct = direct
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_unnoticed_while_it_is_pushed_becomes_no_version(setup: Setup, tmp_path: Path) -> None:
     path = source_file(tmp_path, DATA)
     state = path.stat()

@@ -21,6 +21,7 @@ from tests.cli.folders.test_unpacking import entry, ours
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.faults import fails
+from tests.support.figures import few
 from tests.support.random_bytes import random_bytes
 
 OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
@@ -300,6 +301,7 @@ def test_a_later_pull_resumes_within_a_large_file(
     assert after - 2048 < requested_offsets(daemon)[-1] <= after
 
 
+@pytest.mark.slow
 def test_a_large_file_is_resumed_several_times(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
@@ -330,6 +332,7 @@ def test_the_existing_bytes_of_a_large_file_are_verified(
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
 
 
+@pytest.mark.slow
 def test_an_incomplete_file_of_another_name_is_not_resumed(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
@@ -341,6 +344,7 @@ def test_an_incomplete_file_of_another_name_is_not_resumed(
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
 
 
+@pytest.mark.slow
 def test_a_pull_resumes_several_times_and_after_an_interrupt(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path
 ) -> None:
@@ -394,7 +398,7 @@ def _replace_by_a_link(part: Path) -> None:
 DAMAGES = (_cut, _change, _add, _add_much, _delete, _add_a_pipe, _replace_by_a_link)
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda how: how.__name__.strip("_"))
+@pytest.mark.parametrize("damage", few(2, DAMAGES), ids=lambda how: how.__name__.strip("_"))
 def test_existing_entries_are_verified(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, damage: Callable[[Path], None]
 ) -> None:

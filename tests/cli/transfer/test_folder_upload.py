@@ -24,6 +24,7 @@ def test_a_push_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpSt
     assert daemon.versions == [packed(large)]
 
 
+@pytest.mark.slow
 def test_a_later_process_resumes_a_push_of_an_unchanged_folder_only(
     daemon: FakeDaemon, client: OpStoreClient, large: Path
 ) -> None:

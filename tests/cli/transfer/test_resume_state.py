@@ -33,6 +33,7 @@ def test_without_progress_a_push_fails_and_a_later_process_resumes_it(
     assert not state_files(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_an_earlier_upload_of_other_bytes_is_replaced(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
@@ -44,6 +45,7 @@ def test_an_earlier_upload_of_other_bytes_is_replaced(
     assert list(daemon.sizes) == ["u1", "u2"]
 
 
+@pytest.mark.slow
 def test_only_a_push_that_resumes_an_earlier_process_declares_a_digest(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
@@ -56,6 +58,7 @@ def test_only_a_push_that_resumes_an_earlier_process_declares_a_digest(
     assert daemon.declared[1:] == [{"digest", "size"}]
 
 
+@pytest.mark.slow
 def test_an_earlier_upload_of_other_bytes_with_the_same_checksum_is_replaced(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
@@ -92,6 +95,7 @@ def test_a_full_disk_ends_the_upload_for_later_processes_too(
     assert (state_files(tmp_path / "home"), daemon.uploads) == ([], {})
 
 
+@pytest.mark.slow
 def test_an_upload_that_the_daemon_has_no_place_to_hash_is_kept(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:

@@ -14,10 +14,11 @@ from opstore_cli.transfer import checksum
 from opstore_cli.transfer.source import Slice
 from opstore_daemon.protocol import checksums, errors, limits
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.figures import few
 from tests.support.transfers import BYTES, Pipe, count_requests, source_file, state_files
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_536, 9_000_001])
+@pytest.mark.parametrize("size", few(2, [0, 1, 65_536, 9_000_001]))
 def test_every_kind_of_source_is_uploaded_unchanged(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int
 ) -> None:

@@ -16,6 +16,7 @@ from opstore_daemon.protocol.digests import digest_of
 from tests.support.balanced_client import HTML, BadGateway, BalancedClient
 from tests.support.daemons import Fleet, daemons
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.figures import few
 from tests.support.random_bytes import random_bytes
 from tests.support.shared_saver import PART, SharedStore
 from tests.support.transfers import Pipe, count_requests, source_file
@@ -52,7 +53,7 @@ def sources(folder: Path, data: bytes) -> list[object]:
 
 
 @pytest.mark.parametrize("size", [1000, limits.SMALL_PUSH + 1, PIECE + 5, len(DATA)])
-@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("kind", few(1, [0, 1, 2]))
 def test_every_source_arrives_whatever_daemon_each_request_meets(
     client: BalancedClient, shared: SharedStore, tmp_path: Path, size: int, kind: int
 ) -> None:
@@ -87,7 +88,7 @@ def test_daemons_that_are_killed_cost_what_they_had_in_memory(
     assert (shared.staged, shared.memory) == ({}, 0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", few(1, range(4)))
 def test_a_push_of_a_pipe_survives_daemons_that_end_and_balancers_that_notice_it_late(
     fleet: Fleet, client: BalancedClient, shared: SharedStore, seed: int
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_push_of_a_pipe_survives_daemons_that_end_and_balancers_that_notice_it
     client.close()
 
 
+@pytest.mark.slow
 def test_bytes_that_the_store_has_lost_are_sent_again(
     client: BalancedClient, shared: SharedStore, tmp_path: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_bytes_that_the_store_has_lost_are_sent_again(
     assert shared.staged == {}
 
 
+@pytest.mark.slow
 def test_an_object_store_that_fails_now_and_then_fails_no_push(
     client: BalancedClient, shared: SharedStore, tmp_path: Path
 ) -> None:
@@ -155,7 +158,7 @@ def test_the_pieces_of_a_stream_are_the_parts_of_an_object() -> None:
 # --- what a balancer says ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", few(1, [502, 503, 504]))
 def test_a_balancer_without_its_daemon_is_asked_again(status: int) -> None:
     with FakeDaemon() as daemon, OpStoreClient(daemon.url, token=daemon.token, progress=False) as client:
         gone = (status, "text/html", HTML)

@@ -49,6 +49,7 @@ def fleet(savers: list[S3Saver], url: str) -> Iterator[Fleet]:
     assert buffers.budget.used == 0, "all memory is given back"
 
 
+@pytest.mark.slow
 def test_each_request_of_a_push_may_meet_another_daemon(fleet: Fleet, savers: list[S3Saver], tmp_path: Path) -> None:
     requests = [Requests(saver) for saver in savers]
     with closing(BalancedClient(fleet.urls, progress=False)) as client:
@@ -62,6 +63,7 @@ def test_each_request_of_a_push_may_meet_another_daemon(fleet: Fleet, savers: li
     assert (tmp_path / "pulled").read_bytes() == DATA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_daemons_that_are_killed_cost_at_most_what_they_had_in_memory(
     fleet: Fleet, savers: list[S3Saver], tmp_path: Path

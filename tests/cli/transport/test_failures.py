@@ -53,6 +53,7 @@ def test_the_reason_is_what_was_observed(failure: Exception, kind: str, reason: 
     assert str(error.details["reason"]).startswith(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_waits")
 def test_only_a_transfer_whose_progress_was_kept_is_said_to_resume(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path

@@ -12,6 +12,7 @@ from tests.daemon.page.browser import HEIGHT
 from tests.daemon.page.stores import SHOWN
 from tests.daemon.page.test_views import VIEWS
 from tests.support import examples
+from tests.support.figures import few
 from tests.support.http_thread import Handler, HttpThread
 from tests.support.site import Site
 
@@ -108,7 +109,7 @@ def _views() -> Iterator[object]:
             yield pytest.param(view, scheme, marks=[] if is_fast else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("view", "scheme"), list(_views()))
+@pytest.mark.parametrize(("view", "scheme"), few(1, list(_views())))
 def test_a_view_of_a_few_ops(watched: Watched, view: str, scheme: Any) -> None:
     watched.tab.emulate_media(color_scheme=scheme)
     for width in WIDTHS if examples.is_all() else WIDTHS[:1]:
@@ -243,6 +244,7 @@ def test_a_command_is_copied(watched: Watched) -> None:
     watched.check()
 
 
+@pytest.mark.slow
 def test_the_page_works_without_javascript(chromium: "Browser", few: Site) -> None:
     tab = chromium.new_page(java_script_enabled=False)
     tab.goto(few.url + few.invite())
@@ -258,6 +260,7 @@ def test_the_page_works_without_javascript(chromium: "Browser", few: Site) -> No
     tab.close()
 
 
+@pytest.mark.slow
 def test_user_text_is_shown_literally(watched: Watched) -> None:
     tab = watched.tab
     for path in ("/ui/ops/op/1.0.0", "/ui/ops/op", "/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down"):
@@ -293,6 +296,7 @@ def foreign(body: str) -> Iterator[str]:
         yield f"{server.url}/"
 
 
+@pytest.mark.slow
 def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: "Page", few: Site) -> None:
     watched = Watched(tab, few)
     body = f"""<iframe id=frame src="{watched.site.url}/"></iframe>
@@ -312,6 +316,7 @@ def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: "Page", few: Si
             tab.wait_for_function("() => { try { return window.other.closed } catch { return true } }")
 
 
+@pytest.mark.slow
 def test_logging_out_in_the_browser_ends_the_session(tab: "Page", few: Site) -> None:
     watched = Watched(tab, few)
     tab.get_by_role("button", name="Log out").click()

@@ -3,6 +3,7 @@
 import re
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def points(path: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in ends]
 
 
+@pytest.mark.slow
 @given(graphs())
 def test_everything_is_in_the_drawing_and_nothing_overlaps(found: Validation) -> None:
     made = drawn(found)

@@ -25,6 +25,7 @@ print(loaded())
 """
 
 
+@pytest.mark.slow
 def test_a_daemon_that_serves_no_page_does_not_import_the_page() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     of_the_error_page = [f"opstore_daemon.web.page.{name}" for name in ("looks", "templating", "words")]

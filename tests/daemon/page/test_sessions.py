@@ -21,6 +21,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.store.page_sessions import CODE_SECONDS, MAX_SESSIONS, SESSION_SECONDS, PageSessions
 from opstore_daemon.web.page import PAGES
 from tests.daemon.page import stores
+from tests.support.figures import few
 from tests.support.places import Place
 from tests.support.servers import ADMIN_TOKEN
 from tests.support.site import TIMEOUT, Site
@@ -29,7 +30,7 @@ PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>"
 PRIVATE_PAGES = [(page.method, page.rule) for page in PAGES if page.scope is not None]
 
 
-@pytest.mark.parametrize(("method", "rule"), PRIVATE_PAGES)
+@pytest.mark.parametrize(("method", "rule"), few(4, PRIVATE_PAGES))
 @pytest.mark.parametrize("own_server", [True, False])
 def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: str, rule: str, own_server: bool) -> None:
     for part, value in PARTS.items():

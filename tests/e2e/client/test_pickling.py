@@ -21,6 +21,7 @@ from opstore_cli.config.settings import load_settings
 from opstore_daemon.protocol import errors
 from opstore_daemon.testing import Serving
 from tests.support.examples import is_all
+from tests.support.figures import few
 from tests.support.machines import Machine
 
 pytestmark = [
@@ -125,6 +126,7 @@ def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Mac
     assert len(daemon.do("ops", "-q").splitlines()) == (11 if workers != "one worker" else 1)
 
 
+@pytest.mark.slow
 def test_the_token_file_outlives_a_main_module_that_does_not_wait_for_its_workers(
     machine: Machine, other: Machine
 ) -> None:
@@ -171,6 +173,7 @@ except OpStoreError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_pickle_in_a_file_works_while_its_process_lives(machine: Machine, other: Machine) -> None:
     other.do("start")
     load = ("-c", LOAD)
@@ -194,7 +197,7 @@ def test_a_pickle_in_a_file_works_while_its_process_lives(machine: Machine, othe
     )
 
 
-@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise ValueError", "1 / 0"])
+@pytest.mark.parametrize("end", few(1, ["raise SystemExit(3)", "raise ValueError", "1 / 0"]))
 def test_a_process_deletes_its_token_files_however_it_exits(machine: Machine, end: str) -> None:
     text = "import pickle; from opstore_cli import OpStoreClient\n"
     text += f"pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t'))\n{end}"
@@ -202,6 +205,7 @@ def test_a_process_deletes_its_token_files_however_it_exits(machine: Machine, en
     assert (files(machine), (machine.home / token_handover.FOLDER).is_dir()) == ([], True)
 
 
+@pytest.mark.slow
 def test_the_next_process_deletes_the_files_of_a_killed_one(machine: Machine, other: Machine) -> None:
     killed = "import os, pickle, signal; from opstore_cli import OpStoreClient\n"
     killed += "pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t')); os.kill(os.getpid(), signal.SIGKILL)"
@@ -386,6 +390,7 @@ def test_a_link_in_place_of_the_folder_is_not_followed(home: Path) -> None:
     assert list((home.parent / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fork_while_another_thread_locates_the_daemon_does_not_hang(machine: Machine, other: Machine) -> None:
     other.do("start")
     path = script(

@@ -138,6 +138,7 @@ def test_an_invalid_output_leaves_nothing(client: OpStoreClient, tmp_path: Path)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {"there": b"mine"}
 
 
+@pytest.mark.slow
 def test_one_client_serves_many_threads(client: OpStoreClient) -> None:
     def work(worker: int) -> list[int]:
         made = [client.push("shared", f"{worker}/{turn}".encode() * 1000) for turn in range(10)]
@@ -161,6 +162,7 @@ def test_a_client_can_be_used_again_after_it_was_closed(listener: Listener) -> N
     client.close()
 
 
+@pytest.mark.slow
 def test_a_client_in_a_forked_process_opens_its_own_connections(client: OpStoreClient) -> None:
     client.push("pca", b"one" * 1000)
     # In a separate process, because forking a process with threads is unsafe.

@@ -18,6 +18,7 @@ from opstore_cli.console.application import cli
 from opstore_cli.console.command import Command, GlobalOption
 from opstore_daemon.protocol import errors
 from tests.support import here
+from tests.support.figures import few
 from tests.support.for_each import for_each
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.open_files import closing
@@ -99,6 +100,7 @@ def test_a_socket_is_refused(machine: Machine) -> None:
         assert machine.do("ops") == ""
 
 
+@pytest.mark.slow
 def test_an_empty_file_a_device_and_a_pipe_can_be_pushed(machine: Machine) -> None:
     machine.file("empty", "")
     assert machine.run("push", "empty", "empty") == (
@@ -162,6 +164,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(m
 # --- the output -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @for_each(
     ("output", "code", "said"),
     [
@@ -223,6 +226,7 @@ def test_a_forced_pull_to_a_symbolic_link_replaces_the_link_and_keeps_its_target
     assert (target.read_bytes(), (machine.cwd / "link").read_bytes()) == (b"mine", b"one")
 
 
+@pytest.mark.slow
 def test_a_pull_replaces_no_device_and_no_stream(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
@@ -275,6 +279,7 @@ def test_closed_streams_are_reported_and_never_confused_with_files(machine: Mach
     assert (machine.cwd / "out").read_bytes() == b"one"
 
 
+@pytest.mark.slow
 @posix
 def test_closed_streams_in_a_shell(machine: Machine) -> None:
     machine.file("blob", "one")
@@ -326,7 +331,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
-@pytest.mark.parametrize("kind", NASTY)
+@pytest.mark.parametrize("kind", few(2, NASTY))
 def test_user_text_is_escaped_on_the_terminal_and_unchanged_in_json(nasty: Machine, kind: str) -> None:
     text, shown = NASTY[kind]
     # Every Unicode line separator ends a line of a message.
@@ -348,6 +353,7 @@ def test_user_text_is_escaped_on_the_terminal_and_unchanged_in_json(nasty: Machi
     assert document["links"][0]["evidence"] == text
 
 
+@pytest.mark.slow
 @posix
 @for_each(("op", "name"), enumerate([b"\x1b[31mred", b"\xff\xfe", "‮gnp".encode(), b"[red]x", b"-f", b" "]))
 def test_file_names_are_escaped(machine: Machine, op: int, name: bytes) -> None:
@@ -440,6 +446,7 @@ NEEDED = {
 }
 
 
+@pytest.mark.slow
 @posix
 @for_each("where", text_options())
 def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, where: tuple[str, ...]) -> None:
@@ -457,6 +464,7 @@ def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, 
     assert ("Unicode" in message, "udc" in message) == (False, False)
 
 
+@pytest.mark.slow
 @posix
 def test_bytes_that_are_not_utf_8_are_refused_in_the_settings(machine: Machine) -> None:
     for name in ("OPSTORE_URL", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE"):

@@ -186,6 +186,7 @@ def test_loopback_connections_use_no_proxy(machine: Machine, strangers: Callable
     assert proxy.connections == 0
 
 
+@pytest.mark.slow
 def test_remote_connections_use_the_proxy_of_the_environment(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:

@@ -74,6 +74,7 @@ def test_commands_with_a_small_request_import_no_transfer_code(stocked: Machine,
     assert "requests" in found
 
 
+@pytest.mark.slow
 def test_push_imports_the_transfer_code_and_the_launcher(machine: Machine) -> None:
     assert imported_modules(machine, "push", "pca", str(machine.file("op", "one"))) & HEAVY == {
         "opstore_cli.folders.packing",
@@ -82,6 +83,7 @@ def test_push_imports_the_transfer_code_and_the_launcher(machine: Machine) -> No
     }
 
 
+@pytest.mark.slow
 def test_the_daemon_imports_only_what_it_needs_to_start() -> None:
     """The page, the ORM, the migrations and the dialects of other databases are imported when they are needed."""
     code = "import sys, opstore_daemon.daemon; print(*sys.modules)"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.figures import few
 from tests.support.file_modes import mode
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.random_bytes import random_bytes
@@ -31,6 +32,7 @@ def real_machine(tmp_path: Path) -> Iterator[Machine]:
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="requires /proc")
 
 
+@pytest.mark.slow
 def test_twenty_concurrent_pushes_start_one_daemon_and_make_twenty_versions(machine: Machine) -> None:
     for number in range(20):
         machine.file(f"blob{number}", f"content {number}")
@@ -56,6 +58,7 @@ def test_concurrent_starts_stops_and_restarts_leave_at_most_one_daemon(machine: 
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
+@pytest.mark.slow
 def test_the_streams_of_the_command_close_while_the_daemon_runs(real_machine: Machine) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -68,6 +71,7 @@ def test_the_streams_of_the_command_close_while_the_daemon_runs(real_machine: Ma
     assert real_machine.is_held()
 
 
+@pytest.mark.slow
 @linux
 def test_the_daemon_holds_no_stream_terminal_or_folder_of_its_starter(real_machine: Machine) -> None:
     assert real_machine.on_a_terminal("ops")[0] == 0
@@ -92,6 +96,7 @@ def _own_pipes(pid: int) -> set[str]:
     return {name for name, count in held.items() if count > 1}
 
 
+@pytest.mark.slow
 @linux
 def test_the_daemon_inherits_no_credential_of_the_caller(real_machine: Machine) -> None:
     real_machine.do(
@@ -105,6 +110,7 @@ MODULES = ["json", "click", "sitecustomize", "usercustomize", "msgspec", "reques
 PACKAGES = ["opstore_daemon", "opstore_cli"]
 
 
+@pytest.mark.slow
 def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(real_machine: Machine) -> None:
     real_machine.home.mkdir(mode=0o700)
     for folder in (real_machine.cwd, real_machine.home):
@@ -157,6 +163,7 @@ def test_a_stranger_on_the_port_gets_no_token_and_no_request(
     assert (machine.token.encode() in stranger.received, b"uthorization" in stranger.received) == (False, False)
 
 
+@pytest.mark.slow
 def test_a_program_that_relays_the_real_daemons_proof_gets_no_token(machine: Machine) -> None:
     machine.do("start")
     real = machine.runtime()
@@ -198,7 +205,7 @@ STALE: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("kind", STALE)
+@pytest.mark.parametrize("kind", few(2, STALE))
 def test_an_invalid_runtime_file_is_ignored(machine: Machine, kind: str) -> None:
     machine.home.mkdir(mode=0o700)
     machine.runtime_file.write_text(STALE[kind])
@@ -290,6 +297,7 @@ def test_a_daemon_of_another_version_is_named_and_restart_replaces_it(machine: M
     assert machine.run("ops") == (0, "", "")
 
 
+@pytest.mark.slow
 def test_an_idle_daemon_stops_and_the_next_command_starts_it_again(machine: Machine) -> None:
     idle = {"OPSTORE_IDLE_TIMEOUT": "1"}
     machine.file("blob", "one")
@@ -305,6 +313,7 @@ def test_an_invalid_idle_timeout_is_reported_and_starts_nothing(machine: Machine
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
+@pytest.mark.slow
 def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> None:
     machine.do("start")
     machine.file("blob", random_bytes(MIB) * 16)
@@ -321,6 +330,7 @@ def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> No
     assert machine.raw("push", "pca", "blob")[:2] == (0, b"pca@1.0.0\n")
 
 
+@pytest.mark.slow
 def test_a_command_interrupted_during_the_start_leaves_at_most_one_daemon(real_machine: Machine) -> None:
     process = real_machine.begin("ops")
     wait_for(lambda: (real_machine.home / "start.lock").exists(), "the start")

@@ -58,6 +58,7 @@ missing\t0
 """
 
 
+@pytest.mark.slow
 def test_a_backup_beside_a_daemon_and_after_its_death_is_restored(stored: Machine, other: Machine) -> None:
     code, out, err = stored.run("backup", "saved")
     assert (code, without_ids(out), err) == (0, BACKED_UP, "")
@@ -153,6 +154,7 @@ def test_what_is_refused(machine: Machine, words: str | list[str], env: dict[str
     assert list(machine.cwd.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_daemon_that_uses_another_database_is_noticed(stored: Machine) -> None:
     stored.do("stop")
     with stored.serving(

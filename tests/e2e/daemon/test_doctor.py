@@ -6,6 +6,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from opstore_daemon.protocol.home_trust import user_name
 from tests.support.machines import Machine
 from tests.support.schema import HEAD
@@ -54,6 +56,7 @@ def test_there_are_no_findings_before_during_and_after_a_run_of_the_daemon(machi
     assert (machine.starts(), machine.is_held()) == (starts, False)
 
 
+@pytest.mark.slow
 def test_a_finding_is_a_line_with_a_hint_and_exit_code_1(machine: Machine) -> None:
     machine.do("start")
     (machine.home / "token").chmod(0o644)
@@ -83,6 +86,7 @@ def test_a_finding_is_a_line_with_a_hint_and_exit_code_1(machine: Machine) -> No
     assert doctor(machine) == (0, RUNNING, "")
 
 
+@pytest.mark.slow
 def test_a_hanging_daemon_is_a_finding_until_it_is_killed(machine: Machine) -> None:
     machine.do("start")
     os.kill(machine.pid, signal.SIGSTOP)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.figures import few
 from tests.support.machines import MIB, Machine
 from tests.support.random_bytes import random_bytes
 
@@ -63,7 +64,7 @@ def test_no_command_uses_or_changes_a_home_that_everybody_can_write_to(machine: 
 
 
 @as_root
-@pytest.mark.parametrize("words", SOME_OR_ALL)
+@pytest.mark.parametrize("words", few(1, SOME_OR_ALL))
 def test_no_command_of_root_leaves_a_file_in_the_home_of_a_user(machine: Machine, words: str) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
@@ -144,7 +145,7 @@ def pairs() -> Iterator[object]:
             yield pytest.param(name, kind, marks=[] if is_fast else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("name", "kind"), list(pairs()))
+@pytest.mark.parametrize(("name", "kind"), few(3, list(pairs())))
 def test_a_planted_file_is_neither_followed_nor_waited_for(machine: Machine, name: str, kind: str) -> None:
     machine.home.mkdir(mode=0o700)
     victim = machine.folder / "victim"

@@ -32,6 +32,7 @@ def test_a_store_without_garbage_has_nothing_to_free(machine: Machine) -> None:
     assert (code, "there is nothing to free" in shown) == (0, True)
 
 
+@pytest.mark.slow
 def test_garbage_waits_for_its_grace_time_goes_to_the_trash_and_is_purged(garbage: Machine) -> None:
     kept = "kept\t1\t7000\tno version refers to it, but it was stored within --grace; due from TIME on\n"
     trash = "deleted from TIME on; --purge deletes it now"

@@ -50,6 +50,7 @@ def test_a_home_copied_while_its_daemon_runs_has_a_daemon_of_its_own(machine: Ma
         assert machine.run("status", "-q") == (0, "URL\n", "")
 
 
+@pytest.mark.slow
 def test_a_home_copied_from_a_killed_daemon_and_the_restarted_original_stay_apart(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_home_copied_from_a_killed_daemon_and_the_restarted_original_stay_apar
         assert copy.do("versions", "pca", "-q") == "pca@1.0.1\npca@1.0.0"
 
 
+@pytest.mark.slow
 def test_the_daemon_of_a_copy_at_the_address_of_the_original_is_not_used(machine: Machine, tmp_path: Path) -> None:
     machine.do("start")
     with copied(machine, tmp_path / "copy") as copy:
@@ -138,6 +140,7 @@ def test_a_stopped_process_is_named_and_is_replaced(machine: Machine) -> None:
     assert machine.log().count("opstore.daemon stopped") == 1, "it ended in its orderly way"
 
 
+@pytest.mark.slow
 @linux
 @for_each(
     ("where", "reason"),
@@ -166,6 +169,7 @@ def test_a_process_that_is_not_proven_gets_no_signal(
     assert machine.run("status", "-q") == (0, "URL\n", "")
 
 
+@pytest.mark.slow
 @linux
 def test_a_daemon_that_a_request_cannot_stop_gets_a_signal(machine: Machine) -> None:
     machine.do("start")
@@ -201,6 +205,7 @@ def unshared(*options: str) -> bool:
 PID_NAMESPACE = ("--pid", "--fork", "--mount-proc")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not unshared(*PID_NAMESPACE), reason="requires PID namespaces")
 def test_a_daemon_in_another_pid_namespace_is_found_and_stopped(machine: Machine) -> None:
     machine.home.mkdir(mode=0o700)
@@ -227,6 +232,7 @@ def test_stop_in_another_pid_namespace_stops_the_daemon_and_nothing_else(machine
     assert not machine.is_held()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not unshared("--net"), reason="requires network namespaces")
 def test_a_command_in_another_network_namespace_ends_with_exit_code_7(machine: Machine) -> None:
     machine.do("start")
@@ -240,6 +246,7 @@ def test_a_command_in_another_network_namespace_ends_with_exit_code_7(machine: M
 # --- a home that is removed under its daemon --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_home_was_made_anew_ends_and_leaves_the_new_one_alone(machine: Machine) -> None:
     machine.do("start")
     first = machine.pid
@@ -250,6 +257,7 @@ def test_a_daemon_whose_home_was_made_anew_ends_and_leaves_the_new_one_alone(mac
     assert machine.run("push", "pca", machine.file("blob", "one")) == (0, "pca@1.0.0\n", "")
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_lock_file_was_deleted_ends(machine: Machine) -> None:
     machine.do("start")
     (machine.home / "daemon.lock").unlink()
@@ -325,6 +333,7 @@ def test_no_command_gives_the_token_to_another_program_on_the_port_of_the_url(
 # --- a lock without an address ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_command_waits_for_a_daemon_that_is_starting(machine: Machine) -> None:
     machine.home.mkdir(mode=0o700)
     with held(machine.home):

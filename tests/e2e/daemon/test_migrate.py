@@ -121,6 +121,7 @@ def test_a_failure_before_anything_is_moved_does_not_say_that_it_can_resume(stor
     assert "the URL of the database" in err
 
 
+@pytest.mark.slow
 def test_json_quiet_and_damage(stored: Machine) -> None:
     stored.do("stop")
     blobs = stored.home / "blobs" / "blobs"

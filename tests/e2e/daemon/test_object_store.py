@@ -79,6 +79,7 @@ def test_memory_and_disk_of_a_push_and_a_pull_do_not_grow_with_their_size(
     assert os.stat(source).st_size == size
 
 
+@pytest.mark.slow
 def test_a_store_in_an_object_store_works_from_end_to_end(
     process: Process, client: OpStoreClient, home: Path, tmp_path: Path
 ) -> None:

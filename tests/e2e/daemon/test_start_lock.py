@@ -56,6 +56,7 @@ def wait_until_it_waits(process: Process) -> None:
         assert process.stdout.readline() == b"busy\n"
 
 
+@pytest.mark.slow
 def test_a_command_gives_up_after_the_timeout_and_says_who_holds_the_lock(machine: Machine) -> None:
     with starting(machine):
         code, _, err = machine.run("ops", program=waiting(0.2))
@@ -66,6 +67,7 @@ def test_a_command_gives_up_after_the_timeout_and_says_who_holds_the_lock(machin
     assert machine.run("ops")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_command_goes_on_when_the_other_one_has_ended(machine: Machine) -> None:
     with ExitStack() as held:
         held.enter_context(starting(machine))
@@ -77,6 +79,7 @@ def test_a_command_goes_on_when_the_other_one_has_ended(machine: Machine) -> Non
     assert machine.daemons() == [machine.pid]
 
 
+@pytest.mark.slow
 def test_a_command_that_is_interrupted_while_it_waits_exits_130_and_starts_nothing(machine: Machine) -> None:
     with starting(machine):
         with machine.begin("ops", program=waiting(FOR_EVER)) as process:

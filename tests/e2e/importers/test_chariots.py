@@ -95,6 +95,7 @@ def test_an_import_is_complete_and_idempotent(machine: Machine, old: OldStore) -
     assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_the_next_run_imports_what_was_added_to_the_old_store(machine: Machine, old: OldStore) -> None:
     run_import(machine, old)
     newest = old.version("pca", ("4 components", "", ""), "2020-02-01 10:00:00", b"4 components")
@@ -108,6 +109,7 @@ def test_the_next_run_imports_what_was_added_to_the_old_store(machine: Machine, 
     assert machine.do("links", "report", "-q").splitlines() == ["pca@3.0.0 report@any", "forest@1.0.0 report@any"]
 
 
+@pytest.mark.slow
 def test_links_recorded_after_an_import_are_kept(machine: Machine, old: OldStore) -> None:
     run_import(machine, old)
     machine.do("link", "pca@1.0.0", "forest@any", "--invalid", "--evidence", "seen since")
@@ -146,6 +148,7 @@ def test_a_daemon_that_dies_during_an_import_exits_7_and_the_next_run_completes_
 # --- invalid entries --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_op_with_an_illegal_name_is_skipped_until_it_is_renamed(machine: Machine, old: OldStore) -> None:
     forest = old.version("RandomForest", FOREST, "2020-01-01 10:00:03", b"trees")
     old.version("RandomForest", PCA, "2020-01-01 10:00:04", b"other trees")
@@ -241,6 +244,7 @@ def test_dangling_links_are_skipped(machine: Machine, old: OldStore) -> None:
         assert len(client.links()) == 4
 
 
+@pytest.mark.slow
 def test_missing_and_unknown_files_are_reported(machine: Machine, old: OldStore) -> None:
     gone = next(old.models.glob(f"forest/{subversions(*FOREST)}*"))
     gone.unlink()
@@ -283,6 +287,7 @@ def test_missing_and_unknown_files_are_reported(machine: Machine, old: OldStore)
         assert client.pull("pca@1.0.0") == b"2 components"
 
 
+@pytest.mark.slow
 def test_stored_bytes_are_not_replaced_by_different_ones(machine: Machine, old: OldStore) -> None:
     run_import(machine, old)
     file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))

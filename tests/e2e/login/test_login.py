@@ -162,6 +162,7 @@ def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
 # --- on a terminal ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_terminal_prompts_for_the_token_and_hides_it(machine: Machine, other: Machine) -> None:
     other.do("start")
     code, shown = machine.on_a_terminal("login", other.url, keys=f"{other.token}\n".encode())
@@ -170,6 +171,7 @@ def test_a_terminal_prompts_for_the_token_and_hides_it(machine: Machine, other: 
     assert machine.run("ops", "--url", other.url) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     assert machine.on_a_terminal("login", url, keys=b"\x03")[0] == 130
@@ -238,6 +240,7 @@ def test_login_reports_that_the_environment_takes_precedence(machine: Machine, o
     assert (code, err) == (0, KEPT + said)
 
 
+@pytest.mark.slow
 def test_the_python_client_sends_the_stored_token(machine: Machine, other: Machine, tmp_path: Path) -> None:
     other.do("start")
     login(machine, other)
@@ -252,6 +255,7 @@ with OpStoreClient({other.url!r}) as client:
 # --- logout -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_logout_without_a_url_uses_the_url_of_the_settings(machine: Machine) -> None:
     store_token(machine, "https://models.example.com", "kept")
     note = "which URL? You are logged in to: https://models.example.com\n"
@@ -309,6 +313,7 @@ def test_on_a_terminal_there_is_a_warning_with_the_token(machine: Machine) -> No
     assert (code, sorted(shown.splitlines(keepends=True))) == (0, sorted([f"{machine.token}\n", warning]))
 
 
+@pytest.mark.slow
 def test_no_other_command_shows_a_token(machine: Machine, other: Machine) -> None:
     for each in (machine, other):
         each.do("start")

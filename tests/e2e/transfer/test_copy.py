@@ -1,5 +1,7 @@
 """`copy`, `export` and `import export` between the daemons of two machines."""
 
+import pytest
+
 from tests.support.machines import STARTED, Machine
 
 
@@ -38,6 +40,7 @@ def test_versions_are_copied_both_ways_between_two_daemons(machine: Machine, oth
     }
 
 
+@pytest.mark.slow
 def test_an_export_is_imported_on_another_machine(machine: Machine, other: Machine) -> None:
     stock_pipeline(machine)
     assert machine.run("export", "pca", "forest", "-d", "churn export") == (

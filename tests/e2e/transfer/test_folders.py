@@ -168,6 +168,7 @@ def large(machine: Machine) -> Path:
     return make(machine.cwd / "large", {f"{number}": data[number :: 8 * MIB] for number in range(8)} | {"all": data})
 
 
+@pytest.mark.slow
 def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     root = large(machine)
     wire.stop_up = HALF
@@ -181,6 +182,7 @@ def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     assert described(machine.cwd / "out") == described(root)
 
 
+@pytest.mark.slow
 def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
     tree = {f"{number:02}": random_bytes(MIB, seed=number) for number in range(SIZE // MIB)}
     root = make(machine.cwd / "large", tree)

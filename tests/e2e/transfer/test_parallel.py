@@ -12,6 +12,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from tests.cli.folders.trees import SAMPLE, described, make, plain
+from tests.support.figures import few
 from tests.support.machines import MIB, STARTED, Machine
 from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
@@ -81,7 +82,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("filename", NAMES)
+@pytest.mark.parametrize("filename", few(2, NAMES))
 def test_the_op_is_named_without_the_suffixes_of_the_file(machine: Machine, filename: str) -> None:
     (machine.cwd / "models").mkdir()
     machine.file(f"models/{filename}", "one")
@@ -175,6 +176,7 @@ def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
         assert [op.name for op in client.ops()] == [f"op{number}" for number in range(5)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
     make(machine.cwd / "models", {f"op{number}": random_bytes(MIB, seed=number) * 8 for number in range(6)})
     wire.stop_up = 20 * MIB

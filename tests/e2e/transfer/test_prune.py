@@ -93,6 +93,7 @@ def test_a_lock_is_pruned_as_its_pipeline_is(pulled: Machine) -> None:
     assert (code, document["pruned"]) == (0, ["models/encoder", "models/forest"])
 
 
+@pytest.mark.slow
 def test_what_was_changed_since_is_kept_and_named(pulled: Machine) -> None:
     pulled.file("models/forest", "better trees")
     pulled.file("models/encoder/more", "mine")
@@ -162,6 +163,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 def test_a_damaged_or_hostile_record_removes_nothing(pulled: Machine) -> None:
     trees = json.loads((pulled.cwd / "models" / RECORD).read_text())["pulls"]["churn"]["forest"]
     for path in ("mine", "models/mine", "models/.mine", "models/sub/mine"):

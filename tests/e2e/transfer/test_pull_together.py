@@ -10,6 +10,7 @@ import pytest
 
 from opstore_cli.transfer.pull_record import NAME as RECORD
 from tests.cli.folders.trees import described, make
+from tests.support.figures import few
 from tests.support.machines import MIB, Machine
 from tests.support.random_bytes import random_bytes
 from tests.support.waiting import wait_for
@@ -90,6 +91,7 @@ def digest_of(machine: Machine, reference: str) -> str:
     return digest.removeprefix("sha256:")
 
 
+@pytest.mark.slow
 def test_one_version_with_damaged_bytes_leaves_everything_as_it_was(locked: Machine) -> None:
     locked.do("pull", "--lock", "1.lock", "-d", "models")
     digest = digest_of(locked, "forest@2.0.0")
@@ -103,6 +105,7 @@ def test_one_version_with_damaged_bytes_leaves_everything_as_it_was(locked: Mach
     assert (code, out, (locked.cwd / "fresh").exists()) == (6, "", False)
 
 
+@pytest.mark.slow
 def test_files_that_are_there_are_refused_before_the_first_byte(locked: Machine) -> None:
     folder = locked.cwd / "models"
     folder.mkdir()
@@ -133,7 +136,7 @@ def test_what_is_there_already_is_left_alone(locked: Machine) -> None:
     assert locked.log().count("/bytes 20") == requests
 
 
-@pytest.mark.parametrize("plant", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("plant", few(1, [os.mkfifo, lambda path: path.symlink_to("/dev/zero")]))
 def test_what_is_not_a_file_is_neither_opened_nor_replaced(locked: Machine, plant: object) -> None:
     (locked.cwd / "models").mkdir()
     plant(locked.cwd / "models/forest")  # type: ignore[operator]
@@ -165,6 +168,7 @@ def test_a_pull_of_a_lock_that_is_killed_at_any_point_leaves_old_and_new_files_a
     assert (code, point > 10, mixtures > 0) == (0, True, True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pull_of_a_lock_keeps_its_bytes(machine: Machine, wire: Wire) -> None:
     for number in range(2):
         machine.file(f"op{number}", random_bytes(8 * MIB, seed=number))

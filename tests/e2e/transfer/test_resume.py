@@ -42,6 +42,7 @@ def kill_in_the_middle(machine: Machine, wire: Wire, *words: str) -> None:
     process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content())
     wire.stop_up = HALF
@@ -55,6 +56,7 @@ def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     assert list((machine.home / "transfers").glob("*")) == []
 
 
+@pytest.mark.slow
 def test_a_push_of_a_changed_file_starts_again(machine: Machine, wire: Wire) -> None:
     path = machine.file("blob", content(16 * MIB))
     wire.stop_up = 8 * MIB
@@ -66,6 +68,7 @@ def test_a_push_of_a_changed_file_starts_again(machine: Machine, wire: Wire) -> 
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
     path = machine.file("blob", content(16 * MIB))
     wire.stop_up = 8 * MIB
@@ -84,6 +87,7 @@ def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
     data = content()
     machine.file("blob", data)
@@ -99,6 +103,7 @@ def test_a_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
     assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_downloaded_again(machine: Machine, wire: Wire) -> None:
     data = content(16 * MIB)
     machine.file("blob", data)
@@ -160,6 +165,7 @@ def test_a_pull_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreC
     assert min(resumed_at) >= HALF
 
 
+@pytest.mark.slow
 def test_an_upload_survives_a_kill_of_client_and_daemon(machine: Machine) -> None:
     path = machine.file("blob", content())
     machine.do("start")
@@ -203,6 +209,7 @@ def test_two_concurrent_pulls_to_one_path_leave_one_complete_file(machine: Machi
     assert codes == [0, 0]
 
 
+@pytest.mark.slow
 def test_concurrent_pulls_to_several_paths_are_independent(machine: Machine) -> None:
     data = content(16 * MIB)
     machine.file("blob", data)

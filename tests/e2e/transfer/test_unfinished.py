@@ -12,7 +12,7 @@ import pytest
 from opstore_daemon.protocol.sizes import format_size
 from tests.cli.folders.trees import described, make
 from tests.e2e.transfer.test_resume import HALF, SIZE, SLACK, content, kill_in_the_middle, staged
-from tests.support.figures import some
+from tests.support.figures import few, some
 from tests.support.machines import MIB, Machine
 from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
@@ -24,6 +24,7 @@ def unfinished_transfers(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
     return unfinished
 
 
+@pytest.mark.slow
 def test_status_lists_no_completed_transfers(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(8 * MIB))
     machine.do("push", "pca", "blob", env=wire.settings)
@@ -32,6 +33,7 @@ def test_status_lists_no_completed_transfers(machine: Machine, wire: Wire) -> No
     assert "unfinished" not in machine.run("status", env=wire.settings)[1]
 
 
+@pytest.mark.slow
 def test_status_lists_an_interrupted_push_which_another_command_line_resumes(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content())
     path = "/machine/work/blob"
@@ -76,6 +78,7 @@ def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machin
     assert unfinished_transfers(machine, wire) == []
 
 
+@pytest.mark.slow
 def test_status_lists_no_transfers_of_another_daemon(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(16 * MIB))
     wire.stop_up = 8 * MIB
@@ -85,6 +88,7 @@ def test_status_lists_no_transfers_of_another_daemon(machine: Machine, wire: Wir
     assert (here["path"], here["running"]) == (None, None), "it knows the upload, but not the file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", some("a large file in a folder", "file", "folder"))
 def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine, wire: Wire, kind: str) -> None:
     if kind == "file":
@@ -118,7 +122,7 @@ def test_status_lists_no_pull_whose_part_was_deleted(machine: Machine, wire: Wir
     assert unfinished_transfers(machine, wire) == []
 
 
-@pytest.mark.parametrize("way", ["push", "pull"])
+@pytest.mark.parametrize("way", few(1, ["push", "pull"]))
 def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, wire: Wire, way: str) -> None:
     data = content()
     path = machine.file("blob", data)
@@ -148,6 +152,7 @@ def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, 
     assert Path(path).read_bytes() == data
 
 
+@pytest.mark.slow
 def test_state_files_are_private_and_their_paths_are_escaped(machine: Machine, wire: Wire) -> None:
     name = "a \x1b[31mb"
     machine.file(name, content(16 * MIB))

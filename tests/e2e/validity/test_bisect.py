@@ -83,6 +83,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.mark.slow
 def test_the_first_bisection_runs_seven_times_and_the_second_one_not_at_all(reviews: Machine) -> None:
     difference = reviews.run("diff", "tokenizer@1.0.7", "tokenizer@1.0.8")[1]
     once = tuple(json.loads((reviews.cwd / "first.json").read_text()))
@@ -156,6 +157,7 @@ def test_suspects_are_listed_and_exit_3(reviews: Machine) -> None:
     assert all(key != "culprit" for key, *_ in rows)
 
 
+@pytest.mark.slow
 def test_an_answer_that_rests_on_the_good_end_alone_is_marked(reviews: Machine) -> None:
     """A command that is wrong fails everywhere."""
     code, out, err = reviews.run(*BISECT, *shell("no_such_program"))
@@ -189,6 +191,7 @@ def test_wrong_usage_runs_nothing(reviews: Machine, options: tuple[str, ...], me
     assert "testing position" not in err
 
 
+@pytest.mark.slow
 def test_an_interrupted_bisection_resumes_with_the_same_command(reviews: Machine) -> None:
     script = "printf . >>count; case $(cat count) in .) exit 1;; ...) sleep 60;; esac"
     process = reviews.begin(*BISECT, *shell(script))

@@ -94,6 +94,7 @@ def test_known_invalid_and_not_validated_look_different_everywhere(deployed: Mac
     }
 
 
+@pytest.mark.slow
 def test_waiting_ends_at_known_invalid_and_goes_on_at_not_validated(deployed: Machine) -> None:
     deployed.do("push", "pca", deployed.file("pca.bin", "five columns"))
     assert deployed.run("validate", "churn", "--wait", "1s", "-q") == (1, "invalid\n", "")

@@ -92,6 +92,7 @@ def test_a_lock_of_another_pipeline_is_refused(dated: Machine) -> None:
         assert "opstore.lock is a lock of churn, not of other" in err
 
 
+@pytest.mark.slow
 def test_other_numbers_in_another_store_are_noted_and_do_not_matter(dated: Machine, other: Machine) -> None:
     prepare(other, "first")
     other.file("opstore.lock", (dated.cwd / "opstore.lock").read_bytes())

@@ -35,6 +35,7 @@ def deployed(machine: Machine) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deployed: Machine) -> None:
     machine = deployed
     refused = "embedder 3.0.0 is not validated for forest 3.0.0; last validated: 2.0.0 for forest 2.0.0"
@@ -80,6 +81,7 @@ def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deplo
     assert machine.run("validate", "churn", *use, "--as-of", str(before), "-q")[:2] == (0, "valid\n")
 
 
+@pytest.mark.slow
 def test_a_lock_is_reproducible_and_a_second_pull_fetches_only_missing_files(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--lock", "one.lock")
@@ -97,6 +99,7 @@ def test_a_lock_is_reproducible_and_a_second_pull_fetches_only_missing_files(dep
     assert (machine.cwd / "models" / "pca").read_bytes() == b"pca 2"
 
 
+@pytest.mark.slow
 def test_an_upgrade_of_a_lock_moves_one_op_and_the_ops_that_depend_on_it(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--use", "scaler@1.0.0", "--lock", "opstore.lock")

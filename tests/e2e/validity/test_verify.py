@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.figures import few
 from tests.support.machines import Machine, a_machine
 from tests.support.processes import is_running
 from tests.support.waiting import wait_for
@@ -154,6 +155,7 @@ def test_a_changed_file_or_script_shows_nothing(machine: Machine) -> None:
     assert document["run"]["reason"].startswith("the script eval.py changed while it ran")
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_shows_nothing(machine: Machine) -> None:
     code, document, _ = verify(machine, "--timeout", "1s", "--run", "sh", "-c", "sleep 600 & wait")
     assert (code, document["run"]["result"]) == (3, "unknown")
@@ -191,6 +193,7 @@ def test_an_edge_that_somebody_recorded_as_invalid_stays(machine: Machine) -> No
     assert machine.run("verify", "churn", "-q", "--run", "true")[:2] == (1, "passed\n")
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_changes_meanwhile_is_a_conflict(machine: Machine) -> None:
     opstore = f"{Path(sys.executable).with_name('opstore')}"
     script = f"{opstore} pipeline remove churn && {opstore} pipeline register churn forest pca"
@@ -275,7 +278,7 @@ def test_an_option_of_the_command_is_none_of_ours(other: Machine) -> None:
 WAITING = 'sleep 600 & echo "$$ $! $OPSTORE_DIR" > started.part; mv started.part started; wait'
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(("number", "expected"), few(1, [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]))
 def test_a_signal_ends_the_command_and_records_nothing(machine: Machine, number: signal.Signals, expected: int) -> None:
     before = machine.do("log", "--limit", "1")
     process = machine.begin("verify", "churn", "--run", "sh", "-c", WAITING, start_new_session=True)
