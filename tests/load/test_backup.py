@@ -45,6 +45,7 @@ class Work:
         return list(self.acknowledged)
 
 
+@pytest.mark.slow
 @at_sizes("pushes", 1000, small=10)
 def test_a_backup_during_pushes_has_everything_that_was_acknowledged_before_it(
     pushes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

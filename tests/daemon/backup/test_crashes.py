@@ -118,6 +118,7 @@ def test_a_failure_of_any_call_leaves_the_previous_backup_whole(
         fresh(folder, saved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ALL_OR_SOME)
 def test_a_first_backup_that_crashes_at_any_call_is_completed(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int

@@ -70,6 +70,7 @@ def test_a_head_has_its_deadline_from_its_first_byte(
         assert silent.is_closed()
 
 
+@pytest.mark.slow
 def test_a_body_of_json_has_a_deadline_as_a_whole(listener: Listener, after: Callable[[float], None]) -> None:
     with Raw(listener.port) as slow:
         fields = (f"Content-Type: {routes.JSON}", "Content-Length: 1000")

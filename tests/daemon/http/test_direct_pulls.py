@@ -89,6 +89,7 @@ def test_no_byte_of_an_op_passes_the_daemon(serve: Serve, tmp_path: Path, monkey
     assert (len(gets), sent.taken()) == (4, {})
 
 
+@pytest.mark.slow
 def test_small_versions_small_ranges_and_clients_that_do_not_ask_get_bytes(serve: Serve) -> None:
     _server, client, http = serve("on")
     path, small = "/v1/ops/pca/versions/1.0.0/bytes", "/v1/ops/pca/versions/2.0.0/bytes"
@@ -139,6 +140,7 @@ def test_a_url_allows_reading_one_object_and_nothing_else_and_expires(serve: Ser
         assert requests.get(changed, timeout=TIMEOUT).status_code == 403
 
 
+@pytest.mark.slow
 def test_an_expired_url_is_replaced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     _server, client, _http = serve("on")
     gets = Gets(monkeypatch)

@@ -125,6 +125,7 @@ def test_appends_follow_the_same_rules(http: Http) -> None:
     assert http.append(upload, DATA[5:], 5).json()["offset"] == 10
 
 
+@pytest.mark.slow
 def test_an_append_of_unknown_length_is_stored_completely_or_refused(http: Http) -> None:
     upload = http.upload(size=10)
     response = http.append(upload, iter([DATA[:4], DATA[4:]]))

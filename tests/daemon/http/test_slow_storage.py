@@ -145,6 +145,7 @@ def pull(connection: Raw, op: str = "blob", *lines: str) -> None:
 # --- the usual way ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_request_may_go_to_another_daemon(both: Daemons, shared: SharedStore) -> None:
     upload = both.create()
     for number, start in enumerate(range(0, len(BODY), PART)):
@@ -266,6 +267,7 @@ def test_a_response_waits_for_its_bytes_and_others_do_not(both: Daemons, shared:
         assert raw.answer().status == 200
 
 
+@pytest.mark.slow
 def test_many_uploads_share_little_memory(both: Daemons, shared: SharedStore) -> None:
     """Two at a time have memory; the others wait in their connections, and nobody waits for ever."""
     size, count = 3 * PART, 12
@@ -280,6 +282,7 @@ def test_many_uploads_share_little_memory(both: Daemons, shared: SharedStore) ->
     assert [both.offset(upload) for upload in uploads] == [size] * count
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_client_that_stalls_is_freed_for_others(both: Daemons, shared: SharedStore) -> None:
     uploads = [both.create(PART) for _ in range(3)]
     with ExitStack() as held:
@@ -321,6 +324,7 @@ def test_clients_that_send_slowly_lend_their_memory_to_others(both: Daemons, sha
     assert shared.stored == 4 * PART
 
 
+@pytest.mark.slow
 def test_a_client_that_stalls_while_it_waits_for_memory_is_closed(both: Daemons, shared: SharedStore) -> None:
     upload = both.create()
     assert shared.take(MEMORY)
@@ -372,6 +376,7 @@ def test_others_are_served_while_many_pulls_and_pushes_wait_for_the_store(both: 
             assert not number % 2 or answer.body == BODY[number:]
 
 
+@pytest.mark.slow
 def test_others_are_served_while_a_pull_waits_for_its_next_bytes(both: Daemons, shared: SharedStore) -> None:
     stored_blob(both, BODY)
     with Raw(both.ports[0]) as raw:
@@ -605,6 +610,7 @@ def test_bytes_of_a_folder_are_received_by_the_loop_without_copying(
 # --- behind other servers ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serving", [wsgiref_server, werkzeug_server])
 def test_the_same_rules_hold_behind_other_servers(tmp_path: Path, shared: SharedStore, serving: Serving) -> None:
     """There a thread for each connection waits, and others are served."""

@@ -147,13 +147,16 @@ def test_a_part_that_is_too_large_is_refused(http: Http, watch: Watch) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "kind", "length"),
-    [
-        ("POST", PATH, routes.FORM, limits.MAX_FORM + 1),
-        ("POST", PATH, routes.JSON, limits.MAX_JSON + 1),
-        ("POST", "/v1/links", routes.FORM, limits.MAX_JSON + 1),
-        ("PUT", PATH, routes.FORM, limits.MAX_JSON + 1),
-        ("POST", f"{PATH}/1/x", routes.FORM, limits.MAX_JSON + 1),
-    ],
+    few(
+        1,
+        [
+            ("POST", PATH, routes.FORM, limits.MAX_FORM + 1),
+            ("POST", PATH, routes.JSON, limits.MAX_JSON + 1),
+            ("POST", "/v1/links", routes.FORM, limits.MAX_JSON + 1),
+            ("PUT", PATH, routes.FORM, limits.MAX_JSON + 1),
+            ("POST", f"{PATH}/1/x", routes.FORM, limits.MAX_JSON + 1),
+        ],
+    ),
 )
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
     listener: Listener, watch: Watch, method: str, path: str, kind: str, length: int

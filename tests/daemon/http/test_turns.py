@@ -100,6 +100,7 @@ def test_a_fast_reader_gets_a_share_a_turn_once_others_wait_for_a_thread(
     assert MIB <= turns.most() <= MAX_SHARE + MIN_SHARE
 
 
+@pytest.mark.slow
 def test_the_share_of_a_connection_shrinks_with_their_number(http: Http, listener: Listener) -> None:
     acceptor = listener._waitress
     uploads = [http.upload() for _ in range(16)]

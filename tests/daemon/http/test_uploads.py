@@ -339,6 +339,7 @@ def test_a_client_that_requests_the_offset_claims_the_upload(
     assert pushed(http, upload) == digest_of(DATA)
 
 
+@pytest.mark.slow
 def test_a_second_append_at_the_same_time_is_refused(
     http: Http, listener: Listener, server: OpStoreServer, watch: Watch
 ) -> None:

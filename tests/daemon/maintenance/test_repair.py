@@ -152,7 +152,7 @@ def test_no_push_and_no_pull_runs_a_further_statement_without_marks(server: OpSt
 
 @pytest.mark.local
 @pytest.mark.parametrize("how", ["a folder", "gone"])
-@pytest.mark.parametrize("repair", [False, True])
+@pytest.mark.parametrize("repair", few(1, [False, True]))
 def test_a_page_lists_no_entries_of_a_damaged_folder(
     server: OpStoreServer, tmp_path: Path, how: str, repair: bool
 ) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Op
+from tests.support.figures import few
 
 
 @pytest.fixture(params=["file", "memory", "postgres"])
@@ -32,7 +33,7 @@ def names(database: Database) -> list[str]:
         return list(connection.execute(select(Op.name).order_by(Op.name)).scalars())
 
 
-@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("ordered", few(2, [True, False]))
 def test_a_write_inside_of_a_write_commits_with_it(database: Database, ordered: bool) -> None:
     with database.write():
         add(database, "inner", ordered=ordered)

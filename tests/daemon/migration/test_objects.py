@@ -123,6 +123,7 @@ def test_the_blobs_alone_move_to_an_object_store_and_back(
     assert source.at(saver=folder).blobs() == data
 
 
+@pytest.mark.slow
 def test_the_records_of_one_bucket_are_not_taken_for_those_of_another(
     source: StorePlace, bucket: Bucket, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_large_blob_is_sent_in_parts(source: StorePlace, objects: StorePlace, 
     assert back.blobs() == objects.blobs()
 
 
+@pytest.mark.slow
 def test_an_object_store_that_is_not_there_is_named_and_nothing_is_begun(
     source: StorePlace, target: StorePlace, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def server_place(target: StorePlace, postgres_url: str) -> StorePlace:
     return target.at(db=postgres_url)
 
 
+@pytest.mark.slow
 def test_every_row_is_the_same_there_and_back(source: StorePlace, server_place: StorePlace, tmp_path: Path) -> None:
     rows, data = source.rows(), needed(source)
     moved = source.move_to(server_place)
@@ -46,6 +47,7 @@ def secret(url: str) -> str:
     return url.split("@")[0].rpartition(":")[2]
 
 
+@pytest.mark.slow
 def test_new_rows_get_ids_numbers_and_positions_as_in_the_source(source: StorePlace, server_place: StorePlace) -> None:
     source.move_to(server_place)
     found = []

@@ -85,6 +85,7 @@ def test_a_start_waits_for_the_lock_as_long_as_for_its_kind_of_holder(
     assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_start_goes_on_when_all_clients_have_looked(home: Path) -> None:
     with ExitStack() as looking:
         looking.enter_context(held(home, fcntl.LOCK_SH))

@@ -35,6 +35,7 @@ from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from tests.support import promised
 from tests.support.examples import examples
+from tests.support.figures import few
 
 REQUESTS: list[Any] = Request.__subclasses__()
 DIGEST = digest_of(b"bytes")
@@ -435,7 +436,7 @@ def calls(body: bytes) -> int:
     return count
 
 
-@pytest.mark.parametrize("kind", COSTLY)
+@pytest.mark.parametrize("kind", few(3, COSTLY))
 def test_the_cost_of_decoding_grows_no_faster_than_the_body(kind: str) -> None:
     body = COSTLY[kind]
     decode(problem(b"{}"), Problem)  # which makes the decoder

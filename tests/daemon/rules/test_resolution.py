@@ -69,6 +69,7 @@ def test_resolutions_agree_with_the_oracle(case: tuple[oracle.History, list[str]
         assert found == {op: (op, numbers(history, op)[version]) for op, version in expected.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @examples(1000)
 @given(cases())

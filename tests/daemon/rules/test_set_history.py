@@ -62,6 +62,7 @@ def test_the_replay_finds_what_a_slow_reading_finds(events: list[Event]) -> None
         assert found.get(event.position) == expected
 
 
+@pytest.mark.slow
 def test_a_yank_of_each_version_in_turn_takes_few_steps() -> None:
     stored = [Event(n, "a", n, "stored") for n in range(1, 20_001)]
     yanked = [Event(20_000 + n, "a", 20_001 - n, "yanked") for n in range(1, 20_001)]

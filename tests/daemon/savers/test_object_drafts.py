@@ -130,6 +130,7 @@ def test_each_part_of_an_upload_may_come_by_another_daemon(storage: Storage) -> 
     assert len(storage.keys()) == 1
 
 
+@pytest.mark.slow
 def test_bytes_that_were_not_flushed_are_sent_again(storage: Storage) -> None:
     left_open = storage.saver().draft(UPLOAD)
     fill(left_open)
@@ -160,6 +161,7 @@ def test_a_part_that_an_earlier_writer_overwrites_is_not_in_the_object(storage: 
             assert get(saver) == DATA
 
 
+@pytest.mark.slow
 def test_parts_from_the_first_that_was_overwritten_are_sent_again(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +187,7 @@ def test_parts_from_the_first_that_was_overwritten_are_sent_again(
     assert len(storage.keys()) == 1
 
 
+@pytest.mark.slow
 def test_an_upload_whose_parts_are_gone_begins_again(storage: Storage) -> None:
     saver = storage.saver()
     with closing(saver.draft(UPLOAD)) as draft:
@@ -225,6 +228,7 @@ def test_an_upload_whose_tail_is_lost_goes_on_behind_its_parts(storage: Storage,
     assert get(saver) == DATA
 
 
+@pytest.mark.slow
 def test_an_object_that_an_earlier_writer_completed_too_early_is_replaced(storage: Storage) -> None:
     saver = storage.saver()
     with closing(saver.draft(UPLOAD)) as draft:
@@ -237,6 +241,7 @@ def test_an_object_that_an_earlier_writer_completed_too_early_is_replaced(storag
     assert get(saver) == DATA
 
 
+@pytest.mark.slow
 def test_a_seal_whose_response_was_lost_is_repeated(storage: Storage) -> None:
     saver = storage.saver()
     with closing(saver.draft(UPLOAD)) as draft:
@@ -308,6 +313,7 @@ def test_uploads_wait_for_memory_and_all_of_them_finish(storage: Storage) -> Non
     assert get(saver) == DATA
 
 
+@pytest.mark.slow
 def test_an_upload_alone_has_memory_for_a_part_that_is_larger_than_the_limit(storage: Storage) -> None:
     memory = Budget(MIB)
     saver = storage.saver(memory=memory)
@@ -347,6 +353,7 @@ def test_a_draft_takes_no_memory_between_two_requests(storage: Storage) -> None:
         assert memory.used == 0
 
 
+@pytest.mark.slow
 def test_more_bytes_than_announced_are_refused_once_the_last_part_is_stored(saver: S3Saver) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         draft.expect(len(DATA))

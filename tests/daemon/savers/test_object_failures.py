@@ -180,7 +180,7 @@ OFTEN = {
     "answered in part": every(5, Fault("cut the response", at=20)),
     "all of these": share(0.2, 5, SLOW_DOWN, Fault("lose the request"), Fault("lose the response")),
 }
-USUAL = {"cut", "all of these"}  # the latter refuses, too
+USUAL = {"all of these"}
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,7 @@ def test_an_object_store_that_is_slow_by_two_seconds_and_refuses_one_of_ten(stor
         assert read(saver) == LARGE
 
 
+@pytest.mark.slow
 def test_connections_that_break_in_the_middle_of_a_part_are_repeated(storage: Storage) -> None:
     proxy = TcpProxy(port(storage.bucket))
     with proxied(storage, proxy) as saver:
@@ -250,6 +251,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_no_mixture(storage: Stor
 # --- an object store that is gone -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_upload_goes_on_once_the_object_store_is_back(storage: Storage) -> None:
     proxy = TcpProxy(port(storage.bucket))
     with proxied(storage, proxy) as saver:

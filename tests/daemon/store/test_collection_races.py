@@ -281,6 +281,7 @@ def test_one_collection_runs_at_a_time(server: OpStoreServer) -> None:
     assert collect(server).garbage == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", ["cleaning up after a refused push", "another collection"])
 def test_a_collection_does_not_take_another_thread_of_the_daemon_for_a_backup(
     server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, beside: str

@@ -324,6 +324,7 @@ def test_daemons_that_publish_the_same_digest_at_once_leave_one_blob(records: Da
         assert sorted(found[key] for key in keys) == ["blob"] + ["trash"] * 7
 
 
+@pytest.mark.slow
 def test_daemons_that_take_the_same_upload_at_once_have_different_fences(records: DatabaseObjectRecords) -> None:
     for number in range(5):
         taken: list[DraftRecord] = []

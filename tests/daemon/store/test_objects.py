@@ -62,6 +62,7 @@ def key_of(storage: Storage, digest: Digest = BYTES) -> str:
 # --- collection -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_removed_version_is_in_the_trash_under_the_same_key_for_a_week(
     server: OpStoreServer, storage: Storage, clock: MovedClock
 ) -> None:
@@ -180,6 +181,7 @@ def test_what_a_crash_left_is_collected_a_day_later(
     assert [each.state for each in storage.records.between("", "g", 9)] == ["blob"]
 
 
+@pytest.mark.slow
 def test_an_upload_that_goes_on_is_no_leftover_however_old_it_is(
     server: OpStoreServer, storage: Storage, clock: MovedClock
 ) -> None:
@@ -291,6 +293,7 @@ def findings(
     return [(each.kind, each.what.rpartition("/")[2]) for each in found]
 
 
+@pytest.mark.slow
 def test_a_clean_bucket_has_no_findings(storage: Storage, server: OpStoreServer) -> None:
     server.store.push("pca", b"bytes")
     server.store.push("pca", b"others")
@@ -360,6 +363,7 @@ def test_a_pull_of_a_lost_object_says_that_its_bytes_are_missing(
         reader.read_piece()
 
 
+@pytest.mark.slow
 def test_a_damaged_object_is_in_the_quarantine_although_a_full_disk_refused_the_first_commit(
     server: OpStoreServer, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +413,7 @@ def test_an_object_store_that_refuses_everything_is_one_finding_of_a_check(
             assert server.store.fsck().clean
 
 
+@pytest.mark.slow
 def test_an_object_that_is_gone_from_the_trash_is_reported(server: OpStoreServer, storage: Storage) -> None:
     orphan(server, b"bytes")
     server.store.collect_garbage(grace=0)

@@ -274,7 +274,7 @@ def test_an_earlier_copy_is_used_once_the_records_of_the_later_one_are_deleted(p
     refused(place, errors.DatabaseDamaged)
 
 
-@pytest.mark.parametrize("content", [b"", b"7", b"one hundred thousand\n", b"0" * 19 + b"x\n", b"9" * 5000])
+@pytest.mark.parametrize("content", few(1, [b"", b"7", b"one hundred thousand\n", b"0" * 19 + b"x\n", b"9" * 5000]))
 def test_a_position_that_was_damaged_is_replaced(place: Place, content: bytes) -> None:
     place.push(b"1")
     (place.blobs / "position").write_bytes(content)
@@ -283,7 +283,7 @@ def test_a_position_that_was_damaged_is_replaced(place: Place, content: bytes) -
 
 
 @pytest.mark.parametrize("name", ["position", "store-id"])
-@pytest.mark.parametrize("planted", ["a link", "a folder"])
+@pytest.mark.parametrize("planted", few(1, ["a link", "a folder"]))
 def test_a_record_that_is_no_file_is_named_by_its_path(place: Place, name: str, planted: str) -> None:
     place.push(b"1")
     path = place.blobs / name
@@ -334,7 +334,7 @@ def test_a_database_without_its_blobs_is_refused(place: Place, kind: str) -> Non
     assert not (place.blobs / "store-id").exists()
 
 
-@pytest.mark.parametrize("text", ["../../etc\n", "", "\xff\x00\x1b[1m" * 20, "{id}0", "{upper}", "{id} {id}"])
+@pytest.mark.parametrize("text", few(2, ["../../etc\n", "", "\xff\x00\x1b[1m" * 20, "{id}0", "{upper}", "{id} {id}"]))
 def test_a_damaged_id_is_refused_with_the_way_to_the_right_one(place: Place, text: str) -> None:
     place.push(b"1")
     file = place.blobs / "store-id"

@@ -124,7 +124,8 @@ def test_a_read_costs_no_more_with_ten_times_as_many_versions(
     _compare(small, large, QUESTIONS[question])
 
 
-@pytest.mark.parametrize("change", few(1, CHANGES))
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_write_costs_no_more_with_ten_times_as_many_versions(
     changing: tuple[OpStoreServer, OpStoreServer], change: str
 ) -> None:
@@ -149,7 +150,8 @@ def test_a_push_costs_no_more_after_many_versions_of_its_line(level: Level) -> N
     assert costs[1] <= 1.5 * costs[0] + 200, f"{costs[1]} steps, not {costs[0]}"
 
 
-@pytest.mark.parametrize("as_of", few(1, [None, "300"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("as_of", [None, "300"])
 @pytest.mark.parametrize("oldest_is_stored", [False, True])
 def test_a_line_costs_no_more_with_many_versions_that_are_only_registered(
     oldest_is_stored: bool, as_of: str | None

@@ -103,6 +103,7 @@ def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_hard_pipeline_is_an_error_that_names_the_ops_with_the_most_conflicts(
     store: Store, spent: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

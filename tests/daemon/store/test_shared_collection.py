@@ -110,7 +110,7 @@ def test_a_daemon_that_collects_at_any_step_of_a_push_of_another_takes_no_bytes_
 
 
 @pytest.mark.parametrize("before", ["garbage", "removed"])
-@pytest.mark.parametrize("way", ["small", "upload"])
+@pytest.mark.parametrize("way", few(1, ["small", "upload"]))
 def test_a_push_that_begins_while_another_daemon_moves_its_bytes_to_the_trash_stores_them_again(
     servers: Servers, shared: SharedStore, before: str, way: str
 ) -> None:
@@ -166,6 +166,7 @@ def on_s3(bucket: Bucket, store_url: str, monkeypatch: pytest.MonkeyPatch) -> It
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", some("servers", "on_s3"))
 def test_two_daemons_that_push_remove_and_collect_the_same_bytes_lose_nothing(
     request: pytest.FixtureRequest, kind: str

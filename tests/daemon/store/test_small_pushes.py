@@ -18,6 +18,7 @@ from opstore_daemon.system import full_disk
 from tests.daemon.store.conftest import Make
 from tests.daemon.store.test_faults import left_behind, nothing_is_there
 from tests.support.faults import Crash, commit_fails, fails
+from tests.support.figures import few
 from tests.support.new_version import new_version
 
 LOCAL = "local"
@@ -46,7 +47,7 @@ REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSALS)
+@pytest.mark.parametrize("what", few(2, REFUSALS))
 def test_a_refused_small_push_leaves_nothing(files: OpStoreServer, what: str) -> None:
     error, wanted = REFUSALS[what]
     add(files, b"stored", subversions="aaaa.aaaa.aaaa")

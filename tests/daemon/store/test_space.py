@@ -26,6 +26,7 @@ from tests.daemon.store.test_faults import (
     wanted,
 )
 from tests.support.faults import commit_fails
+from tests.support.figures import few
 from tests.support.http_client import Http
 from tests.support.new_version import new_version
 from tests.support.places import Place
@@ -96,7 +97,7 @@ def test_an_announced_upload_that_does_not_fit_is_refused_before_its_first_byte(
 
 
 @pytest.mark.parametrize("free", [0, 1, MARGIN - 1])
-@pytest.mark.parametrize("source", [b"", b"bytes", io.BytesIO(b"bytes")])
+@pytest.mark.parametrize("source", few(3, [b"", b"bytes", io.BytesIO(b"bytes")]))
 def test_below_the_margin_every_push_is_refused_whether_its_size_is_known_or_not(
     files: OpStoreServer, disk: CountedDisk, free: int, source: Any
 ) -> None:

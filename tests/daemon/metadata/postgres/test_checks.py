@@ -87,6 +87,7 @@ def test_what_is_wrong_with_a_database_is_found(
     filled.close()
 
 
+@pytest.mark.slow
 def test_indexes_are_compared_with_their_tables_if_amcheck_is_there(filled: OpStoreServer, tmp_path: Path) -> None:
     with filled.db.engine.connect() as connection:
         has = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'"

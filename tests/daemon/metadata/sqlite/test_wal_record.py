@@ -14,6 +14,7 @@ import pytest
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.sqlite.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
+from tests.support.figures import few
 
 COMMITS = (0, 3, 400)
 # For each run after the path, a child makes so many commits in a database of its own, and ends as if it were killed.
@@ -153,7 +154,7 @@ def _harmless() -> Iterator[object]:
             yield pytest.param(what, commits, marks=[] if is_fast else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("what", "commits"), list(_harmless()))
+@pytest.mark.parametrize(("what", "commits"), few(3, list(_harmless())))
 def test_a_database_without_a_loss_opens_after_a_kill(
     path: Path, kill_after: KillAfter, what: str, commits: int
 ) -> None:
