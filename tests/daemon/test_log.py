@@ -56,6 +56,7 @@ def test_refused_requests_leave_a_few_lines_and_then_their_number(lines: list[st
     assert "1,480 more like this in the last 60 s: id GET /v1/ops 401 0.0 ms 127.0.0.1:1489 -" in lines[BURST]
 
 
+@pytest.mark.slow
 def test_a_flood_that_goes_on_is_reported_less_and_less_often(lines: list[str], clock: Clock) -> None:
     for number in range(int(5 * MAX_WINDOW / 2)):
         clock.now = 2.0 * number

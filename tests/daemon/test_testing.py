@@ -59,6 +59,7 @@ def test_it_ends_where_the_test_fails() -> None:
         requests.get(running.url, timeout=10)
 
 
+@pytest.mark.slow
 def test_commands_and_clients_find_it_by_its_environment(
     opstore_server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,6 +250,7 @@ def test_a_blob_that_shrinks_while_it_is_sent_is_cut_short(http: Http, listener:
             assert connection.answer().cut
 
 
+@pytest.mark.slow
 def test_slow_clients_hold_no_thread(http: Http, listener: Listener) -> None:
     data = b"x" * (16 * MIB)
     http.push("up", data)

@@ -172,6 +172,7 @@ def test_clients_that_read_nothing_hold_no_thread(http: Http, listener: Listener
         wait_for(lambda: not any(each.requests for each in listener._channels()), "the end of all work")
 
 
+@pytest.mark.slow
 def test_responses_in_memory_that_nobody_reads_are_dropped(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -396,6 +396,7 @@ def test_bytes_of_a_part_with_a_url_are_read_back_whoever_sent_them(
     assert http.get(f"/v1/ops/{upload}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_wrong_digest_of_a_part_has_the_upload_begin_again(daemons: Daemons) -> None:
     upload = daemons.create()
     pieces = cut(DATA, 0, *SIZES)

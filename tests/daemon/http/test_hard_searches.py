@@ -67,6 +67,7 @@ def test_a_timeout_has_to_be_an_integer_of_seconds(http: Http, watch: Watch) -> 
         watch.assert_problem(http.get(f"{HARD}?timeout={wrong}"), 400, "InvalidRequest")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_steps")
 def test_the_page_of_a_pipeline_that_is_too_hard_shows_the_rest(hard: OpStoreServer) -> None:
     with Listener(hard) as listener:

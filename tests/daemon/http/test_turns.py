@@ -149,6 +149,7 @@ def test_readers_hold_bounded_memory_in_total(memory_server: OpStoreServer) -> N
     with_one.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_ends_or_fails_gives_its_memory_back(http: Http, listener: Listener) -> None:
     before = blob_reader.read_ahead.held
     http.push("up", bytes(40 * MIB))

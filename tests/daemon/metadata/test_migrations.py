@@ -437,6 +437,7 @@ def test_tags_that_are_called_any_are_renamed_with_a_report(tmp_path: Path, capl
     ]
 
 
+@pytest.mark.slow
 def test_a_journal_with_entries_admits_runs_after_the_upgrade_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "opstore.db"
     with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:

@@ -101,6 +101,7 @@ def test_a_connection_to_postgresql_that_is_cut_anywhere_is_an_error_of_ours_and
                 assert (place.rows(), place.blobs()) == (rows, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", some("COMMIT\0", "DROP TABLE", "CREATE TABLE"))
 def test_a_commit_whose_response_is_lost_is_found_by_the_next_run(
     source: StorePlace, target: StorePlace, postgres: Postgres, postgres_url: str, words: str

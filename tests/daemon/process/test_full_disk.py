@@ -195,6 +195,7 @@ def test_without_a_reserve_a_start_on_a_full_disk_exits_9_and_says_why(disk: Mou
     assert start().ask("GET", "/v1/ops")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_first_start_on_a_full_disk_exits_9_and_says_why(disk: MountedDisk) -> None:
     disk.fill()
     refused = run(disk.inner / "home", "serve", enter=disk.enter)

@@ -86,6 +86,7 @@ def test_a_database_that_is_put_back_is_used_again(start: Start, tmp_path: Path)
     assert start().push("pca", b"2")["version"] == "1.0.1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [(), ("opstore.db-wal", "opstore.db-shm")], ids=["database and WAL", "database"])
 def test_a_new_store_starts_after_the_rest_of_a_lost_one_was_moved_away(
     start: Start, tmp_path: Path, left: tuple[str, ...]

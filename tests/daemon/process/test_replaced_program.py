@@ -95,6 +95,7 @@ def test_refusals_and_large_bodies_need_no_other_import_either(home: Path) -> No
     assert "Traceback" not in (home / "daemon.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_says_that_the_program_was_replaced(home: Path) -> None:
     with removed_program(home) as (http, _):
         path = http.post(routes.SESSIONS).json()["path"]

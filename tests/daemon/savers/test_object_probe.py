@@ -30,6 +30,7 @@ def wrong(requests: Requests, now: Callable[[], float] | None = None) -> dict[st
     return {each.check: each.found for each in results if each.advice is not None}
 
 
+@pytest.mark.slow
 def test_a_bucket_that_does_everything_has_no_finding_and_keeps_nothing(storage: Storage) -> None:
     results = list(probing.probe(storage.bucket.url))
     assert [each.check for each in results if each.advice is not None] == []

@@ -77,6 +77,7 @@ def objects(server: OpStoreServer) -> list[tuple[str, str | None]]:
     return [(state, digest) for state, digest in rows]
 
 
+@pytest.mark.slow
 def test_a_small_push_is_two_transactions_and_fewer_when_many_arrive(server: OpStoreServer) -> None:
     """The object is recorded before its PUT, for several pushes at once, and becomes a blob with its version."""
     server.store.push("pca", b"first")
@@ -93,6 +94,7 @@ def test_a_small_push_is_two_transactions_and_fewer_when_many_arrive(server: OpS
     assert len(objects(server)) == len(taken), "keys that nobody took are forgotten"
 
 
+@pytest.mark.slow
 def test_a_push_works_although_the_records_of_reserved_keys_are_gone(server: OpStoreServer) -> None:
     for number in range(MOST + 2):
         server.store.push("pca", b"%d" % number)

@@ -349,6 +349,7 @@ def test_a_missing_an_altered_and_a_truncated_object_are_found_and_pushed_again(
     assert findings(storage, server, read_data=True) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5, 3_000_000])
 def test_a_pull_of_a_lost_object_says_that_its_bytes_are_missing(
     server: OpStoreServer, storage: Storage, size: int

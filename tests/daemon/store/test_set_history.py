@@ -73,6 +73,7 @@ def test_each_past_set_is_that_of_the_answers_as_of_then(lasting_place: Place, c
             assert until.changes == tuple(change for change in whole.changes if change.position <= until.until)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("versions", [1, 60])
 def test_the_statements_of_a_history_depend_on_blocks(memory: OpStoreServer, versions: int) -> None:
     for op in ("pca", "forest"):
