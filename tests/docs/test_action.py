@@ -142,6 +142,7 @@ def test_the_action_gates_comments_and_writes_a_lock(job: Job) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_a_daemon
 def test_the_action_checks_the_environment_and_takes_no_input_for_a_script_or_an_option(job: Job) -> None:
     requirements = job.work / "sub/requirements.txt"

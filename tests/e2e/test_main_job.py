@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.figures import few
 from tests.support.machines import STARTED, Machine, Triple
 from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
@@ -431,7 +432,7 @@ IN_THE_BACKGROUND = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=["plainly", "quietly", "in JSON"])
+@pytest.mark.parametrize("form", few(1, FORMS), ids=["plainly", "quietly", "in JSON"])
 def test_the_daemon_in_the_background(machine: Machine, form: str) -> None:
     for step in IN_THE_BACKGROUND:
         assert run(machine, step.line, form) == step.expected(form), step.line
@@ -656,12 +657,15 @@ def test_the_first_command_starts_the_daemon_and_reports_it_in_every_format(mach
 
 @pytest.mark.parametrize(
     ("words", "tip"),
-    [
-        (("ops",), "no ops yet: opstore push NAME FILE creates one\n"),
-        (("pipeline", "list"), "no pipelines yet: opstore pipeline register NAME OP OP ... registers one\n"),
-        (("doctor",), "no problems found\n"),
-        (("completion", "bash"), "see opstore completion --help\n"),
-    ],
+    few(
+        1,
+        [
+            (("ops",), "no ops yet: opstore push NAME FILE creates one\n"),
+            (("pipeline", "list"), "no pipelines yet: opstore pipeline register NAME OP OP ... registers one\n"),
+            (("doctor",), "no problems found\n"),
+            (("completion", "bash"), "see opstore completion --help\n"),
+        ],
+    ),
 )
 def test_tips_are_shown_to_people_and_not_to_scripts(machine: Machine, words: tuple[str, ...], tip: str) -> None:
     machine.do("start")

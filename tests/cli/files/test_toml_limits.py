@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from opstore_cli.files import toml_limits
 from opstore_cli.files.text import NotText, parse_toml
+from tests.support.figures import few
 
 LONG = "b" + ".b" * 200_000
 FRAGMENTS = [
@@ -112,14 +113,17 @@ def test_a_number_that_python_does_not_read_is_named_with_its_place(text: str, p
 
 @pytest.mark.parametrize(
     "text",
-    [
-        '"' + '\\"' * 500_000,
-        '"""' + '""\\"' * 300_000,
-        "'" * 500_000,
-        "a " * 500_000,
-        "#'\n" * 300_000,
-        "a . " * 300_000,
-    ],
+    few(
+        1,
+        [
+            '"' + '\\"' * 500_000,
+            '"""' + '""\\"' * 300_000,
+            "'" * 500_000,
+            "a " * 500_000,
+            "#'\n" * 300_000,
+            "a . " * 300_000,
+        ],
+    ),
 )
 def test_each_part_of_a_text_is_scanned_once(text: str) -> None:
     """A pattern that went back would take hours for these."""

@@ -20,6 +20,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
+from tests.support.figures import few
 from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, with_each_format, words
 
 OTHER_FORMATS = ["parquet", "safetensors", "xgboost", "lightgbm", "onnx"]  # test_other_formats.py
@@ -30,7 +31,7 @@ def fetch(client: OpStoreClient, reference: str) -> Any:
     return client.load(reference, allow_pickle=True, trusted=TREES)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", few(1, MODELS))
 def test_a_model_predicts_the_same_after_every_format(client: OpStoreClient, model: str) -> None:
     made = MODELS[model]()
     for name in MODEL_FORMATS:

@@ -269,6 +269,7 @@ def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package:
     assert not [name for name in imported if name.startswith("opstore_cli.objects.") and not name.endswith(".mixin")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 def test_no_command_and_no_daemon_runs_what_is_stored(machine: Machine, trace: Path) -> None:
     machine.environment["OPSTORE_ALLOW_PICKLE"] = "1"

@@ -34,6 +34,7 @@ from tests.cli.sklearn.models import (
     rooted,
     scaled,
 )
+from tests.support.figures import few
 
 OLD = {"scikit-learn": "0.24.2"}
 OWN = "tests.cli.sklearn.models.Centred"
@@ -93,22 +94,25 @@ def described(estimator: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "selected",
-    [
-        FRAME.columns[2:].rename("petal"),
-        FRAME.dtypes == "float64",
-        FRAME.columns.values[1:3],
-        pd.array(["sepal length (cm)"], dtype="string"),
-        *(
-            pytest.param(further, marks=pytest.mark.slow)
-            for further in (
-                FRAME.columns[:2],
-                pd.Index([0, 3]),
-                np.array([True, False, False, True]),
-                np.array(["sepal length (cm)"]),
-                slice("sepal length (cm)", "petal length (cm)"),
-            )
-        ),
-    ],
+    few(
+        1,
+        [
+            FRAME.columns[2:].rename("petal"),
+            FRAME.dtypes == "float64",
+            FRAME.columns.values[1:3],
+            pd.array(["sepal length (cm)"], dtype="string"),
+            *(
+                pytest.param(further, marks=pytest.mark.slow)
+                for further in (
+                    FRAME.columns[:2],
+                    pd.Index([0, 3]),
+                    np.array([True, False, False, True]),
+                    np.array(["sepal length (cm)"]),
+                    slice("sepal length (cm)", "petal length (cm)"),
+                )
+            ),
+        ],
+    ),
     ids=str,
 )
 def test_columns_are_selected_by_any_object(client: OpStoreClient, selected: Any) -> None:
@@ -294,14 +298,20 @@ def loop() -> Any:
 
 @pytest.mark.parametrize(
     ("document", "reason"),
-    [
-        ({"format": 2, "ops": {}, "pipeline": scaled()}, "it is no structure of a pipeline of the format 1"),
-        ([1, 2], "it is no structure of a pipeline of the format 1"),
-        ({"format": 1, "ops": {}, "pipeline": LogisticRegression()}, "it has no pipeline"),
-        ({"format": 1, "ops": {"a": "other"}, "pipeline": Pipeline([("a", "other")])}, "which the pipeline does not"),
-        ({"format": 1, "ops": {}, "pipeline": Pipeline([1, 2])}, "it is no structure of a pipeline"),
-        (loop(), "it is nested more than 50 levels deep, or has more than 10000 places"),
-    ],
+    few(
+        2,
+        [
+            ({"format": 2, "ops": {}, "pipeline": scaled()}, "it is no structure of a pipeline of the format 1"),
+            ([1, 2], "it is no structure of a pipeline of the format 1"),
+            ({"format": 1, "ops": {}, "pipeline": LogisticRegression()}, "it has no pipeline"),
+            (
+                {"format": 1, "ops": {"a": "other"}, "pipeline": Pipeline([("a", "other")])},
+                "which the pipeline does not",
+            ),
+            ({"format": 1, "ops": {}, "pipeline": Pipeline([1, 2])}, "it is no structure of a pipeline"),
+            (loop(), "it is nested more than 50 levels deep, or has more than 10000 places"),
+        ],
+    ),
     ids=["format", "list", "bare", "other op", "no steps", "loop"],
 )
 def test_a_structure_that_somebody_else_wrote_is_refused(client: OpStoreClient, document: Any, reason: str) -> None:

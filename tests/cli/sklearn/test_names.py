@@ -9,19 +9,23 @@ from opstore_cli import OpStoreClient
 from opstore_cli.sklearn import load_pipeline, save_pipeline
 from opstore_daemon.protocol import errors
 from tests.cli.sklearn.models import CLASSES, FEATURES
+from tests.support.figures import few
 
 
 @pytest.mark.parametrize(
     ("step", "op"),
-    [
-        ("scale", "p.scale"),
-        ("Standard Scaler", "p.standard_scaler"),
-        ("StandardScaler", "p.standard_scaler"),
-        ("UPPER", "p.upper"),
-        ("pca-1", "p.pca-1"),
-        ("con", "p.con"),
-        ("_private", "p._private"),
-    ],
+    few(
+        2,
+        [
+            ("scale", "p.scale"),
+            ("Standard Scaler", "p.standard_scaler"),
+            ("StandardScaler", "p.standard_scaler"),
+            ("UPPER", "p.upper"),
+            ("pca-1", "p.pca-1"),
+            ("con", "p.con"),
+            ("_private", "p._private"),
+        ],
+    ),
 )
 def test_a_step_gives_its_op_a_name(client: OpStoreClient, step: str, op: str) -> None:
     fitted = Pipeline([(step, StandardScaler()), ("last", LogisticRegression())]).fit(FEATURES, CLASSES)

@@ -95,7 +95,7 @@ EXISTING: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("existing", EXISTING)
+@pytest.mark.parametrize("existing", few(2, EXISTING))
 def test_an_existing_output_is_replaced_only_with_overwrite(client: OpStoreClient, place: Path, existing: str) -> None:
     target = place / "out"
     EXISTING[existing](target)
@@ -158,7 +158,7 @@ def test_the_old_folder_is_deleted_after_the_new_one_is_in_place(
     assert all(seen)
 
 
-@pytest.mark.parametrize("stream", ["hostile", "damaged", "lost at once", "a full disk"])
+@pytest.mark.parametrize("stream", few(2, ["hostile", "damaged", "lost at once", "a full disk"]))
 def test_a_failed_pull_keeps_the_old_folder_and_nothing_else(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
@@ -268,7 +268,7 @@ def requested_offsets(daemon: FakeDaemon) -> list[int]:
     return [int(each.removeprefix("bytes=").removesuffix("-")) for each in ranges]
 
 
-@pytest.mark.parametrize("after", [1_000, 150_000, 8_000_000])
+@pytest.mark.parametrize("after", few(1, [1_000, 150_000, 8_000_000]))
 def test_a_later_pull_resumes_with_the_incomplete_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_page_can_be_printed(watched: Watched) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_can_be_used_by_keyboard_alone(watched: Watched) -> None:
     tab = watched.tab
     watched.look("/")

@@ -16,6 +16,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, limits
 from opstore_daemon.testing import serving
+from tests.support.figures import few
 from tests.support.machines import MIB
 from tests.support.random_bytes import random_bytes
 
@@ -41,7 +42,7 @@ def client(listener: Listener) -> Iterator[OpStoreClient]:
 SIZES = [0, 1, 5 * MIB + 1, 20 * MIB]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", few(1, SIZES))
 def test_bytes_paths_and_files_can_be_pushed_and_pulled(client: OpStoreClient, tmp_path: Path, size: int) -> None:
     content = random_bytes(size)
     path = tmp_path / "file"

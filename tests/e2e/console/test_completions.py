@@ -218,6 +218,7 @@ ASKED: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.slow
 def test_the_candidates_for_each_argument_and_option(stocked: Machine) -> None:
     assert {line: ask(stocked, line) for line in ASKED} == {line: (offered, "") for line, offered in ASKED.items()}
 

@@ -16,6 +16,7 @@ import pytest
 
 from opstore_daemon.protocol.digests import digest_of
 from tests.support import here
+from tests.support.figures import few
 from tests.support.for_each import for_each
 from tests.support.machines import MIB, PROGRAM, Machine
 from tests.support.random_bytes import random_bytes
@@ -54,18 +55,21 @@ def assert_fails(machine: Machine, line: str, code: int, name: str, said: str, *
 
 @pytest.mark.parametrize(
     ("line", "code", "verdict"),
-    [
-        ("validate pca@1.0.0 forest@1.0.0", 0, "valid"),
-        ("validate pca@1.1.0 forest@1.0.0", 1, "invalid"),
-        ("validate pca@2.0.0 forest@1.0.0", 1, "invalid"),
-        ("validate pca@2.0.0 forest@1.0.0 --allow-unknown", 1, "invalid"),
-        ("validate tokenizer forest", 3, "unknown"),
-        ("validate tokenizer forest --allow-unknown", 0, "unknown"),
-        ("validate churn", 1, "invalid"),
-        ("validate churn --use pca@1.0.0 --use forest@1.0.0", 0, "valid"),
-        ("validate text", 3, "unknown"),
-        ("validate text --allow-unknown", 0, "unknown"),
-    ],
+    few(
+        5,
+        [
+            ("validate pca@1.0.0 forest@1.0.0", 0, "valid"),
+            ("validate pca@1.1.0 forest@1.0.0", 1, "invalid"),
+            ("validate pca@2.0.0 forest@1.0.0", 1, "invalid"),
+            ("validate pca@2.0.0 forest@1.0.0 --allow-unknown", 1, "invalid"),
+            ("validate tokenizer forest", 3, "unknown"),
+            ("validate tokenizer forest --allow-unknown", 0, "unknown"),
+            ("validate churn", 1, "invalid"),
+            ("validate churn --use pca@1.0.0 --use forest@1.0.0", 0, "valid"),
+            ("validate text", 3, "unknown"),
+            ("validate text --allow-unknown", 0, "unknown"),
+        ],
+    ),
 )
 def test_validate_exits_with_the_code_of_the_verdict(stocked: Machine, line: str, code: int, verdict: str) -> None:
     got, out, _, document = run_with_and_without_json(stocked, *line.split())
@@ -138,39 +142,46 @@ def test_usage_errors_and_refused_input_exit_2(stocked: Machine, line: str) -> N
 
 @pytest.mark.parametrize(
     ("line", "name", "said"),
-    [
-        ("show nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
-        ("versions nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
-        ("pull pca@9", "VersionNotFound", "error: no version of pca matches 9\nhint: opstore versions pca\n"),
-        ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore tags pca\n"),
-        (
-            "pull tokenizer",
-            "NotStored",
-            "error: tokenizer@1.0.0 has no bytes: it is registered only\nhint: opstore versions tokenizer\n",
-        ),
-        (
-            "unlink pca@2.0.0 forest@any",
-            "LinkNotFound",
-            "error: no link from pca@2.0.0 to forest@any is in force; the links between pca and forest:"
-            " pca@1.0.0 -> forest@1.0.0\nhint: opstore links pca\n",
-        ),
-        ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
-        ("pull pac -o x", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
-        ("link pac forest", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
-        ("push boost - --valid-with pac", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
-        (
-            "validate chrun",
-            "PipelineNotFound",
-            "error: there is no pipeline chrun\nhint: did you mean churn?\n",
-        ),
-        ("validate nowhere", "PipelineNotFound", "error: there is no pipeline nowhere\nhint: opstore pipeline list\n"),
-        (
-            "pipeline remove nowhere",
-            "PipelineNotFound",
-            "error: there is no pipeline nowhere\nhint: opstore pipeline list\n",
-        ),
-        ("op set nowhere --compat exact", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
-    ],
+    few(
+        4,
+        [
+            ("show nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+            ("versions nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+            ("pull pca@9", "VersionNotFound", "error: no version of pca matches 9\nhint: opstore versions pca\n"),
+            ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore tags pca\n"),
+            (
+                "pull tokenizer",
+                "NotStored",
+                "error: tokenizer@1.0.0 has no bytes: it is registered only\nhint: opstore versions tokenizer\n",
+            ),
+            (
+                "unlink pca@2.0.0 forest@any",
+                "LinkNotFound",
+                "error: no link from pca@2.0.0 to forest@any is in force; the links between pca and forest:"
+                " pca@1.0.0 -> forest@1.0.0\nhint: opstore links pca\n",
+            ),
+            ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
+            ("pull pac -o x", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+            ("link pac forest", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+            ("push boost - --valid-with pac", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+            (
+                "validate chrun",
+                "PipelineNotFound",
+                "error: there is no pipeline chrun\nhint: did you mean churn?\n",
+            ),
+            (
+                "validate nowhere",
+                "PipelineNotFound",
+                "error: there is no pipeline nowhere\nhint: opstore pipeline list\n",
+            ),
+            (
+                "pipeline remove nowhere",
+                "PipelineNotFound",
+                "error: there is no pipeline nowhere\nhint: opstore pipeline list\n",
+            ),
+            ("op set nowhere --compat exact", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+        ],
+    ),
 )
 def test_a_missing_object_exits_4(stocked: Machine, line: str, name: str, said: str) -> None:
     before = stocked.listing()
@@ -389,6 +400,7 @@ def test_a_full_output_disk_exits_9(stocked: Machine) -> None:
             assert (code, err) == (9, said)
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_the_daemon_exits_9_and_stores_nothing(machine: Machine) -> None:
     machine.file("blob", bytes(4 * MIB))
 

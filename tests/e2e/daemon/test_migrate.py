@@ -64,6 +64,7 @@ NOTE = (
 )
 
 
+@pytest.mark.slow
 def test_a_store_moves_once_its_daemon_is_stopped_and_a_client_keeps_its_token(stored: Machine) -> None:
     token, listed = stored.token, stored.do("versions", "pca", "forest")
     log, links = stored.do("log"), stored.do("links")

@@ -17,6 +17,7 @@ from tests.support.chariots_store import (
     plain,
     subversions,
 )
+from tests.support.figures import few
 from tests.support.machines import STARTED, Machine
 from tests.support.wire import Wire
 
@@ -183,6 +184,7 @@ def test_an_op_with_an_illegal_name_is_skipped_until_it_is_renamed(machine: Mach
         assert client.pull("random_forest@1") == b"trees"
 
 
+@pytest.mark.slow
 def test_an_invalid_rename_is_refused(machine: Machine, old: OldStore) -> None:
     old.op("Pca")
     old.version("Pca", PCA, "2020-01-01 10:00:03")
@@ -200,6 +202,7 @@ def test_an_invalid_rename_is_refused(machine: Machine, old: OldStore) -> None:
     assert not machine.home.exists(), "nothing was asked of a daemon"
 
 
+@pytest.mark.slow
 def test_invalid_versions_are_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.op("pca")
     hashes = {"major_hash": "xyz", "minor_hash": "b" * 40, "patch_hash": "c" * 40}
@@ -218,6 +221,7 @@ def test_invalid_versions_are_skipped(machine: Machine, old: OldStore) -> None:
         assert client.op("pca").versions == 2
 
 
+@pytest.mark.slow
 def test_dangling_links_are_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.version("pca", ("more", "", ""), "2020-02-01 10:00:00", b"more")
     wrong = [
@@ -308,6 +312,7 @@ def test_a_pipe_in_place_of_a_file_is_reported_without_blocking(machine: Machine
     assert reason.endswith(": it is not a regular file; the version was imported without them")
 
 
+@pytest.mark.slow
 def test_duplicate_rows_are_merged_and_invalid_times_count_as_the_oldest(machine: Machine, old: OldStore) -> None:
     again = old.insert("db_op", op_name="pca")
     major, minor, patch = subversions(*PCA).split(".")
@@ -326,6 +331,7 @@ def test_duplicate_rows_are_merged_and_invalid_times_count_as_the_oldest(machine
         assert client.get_validated_links("loader", "pca") == {Version.parse(subversions(*PCA))}
 
 
+@pytest.mark.slow
 def test_pipelines_without_recorded_ops_are_reported(machine: Machine) -> None:
     old = OldStore(machine.folder / "old", PIPELINES_OF_THE_FIRST_RELEASES)
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
@@ -338,6 +344,7 @@ def test_pipelines_without_recorded_ops_are_reported(machine: Machine) -> None:
     assert machine.do("ops", "-q") == "pca"
 
 
+@pytest.mark.slow
 def test_invalid_pipelines_are_reported(machine: Machine, old: OldStore) -> None:
     machine.do("pipeline", "register", "train", "loader", "forest")
     old.pipeline("round", ("pca", "forest"), ("forest", "pca"))
@@ -355,15 +362,18 @@ def test_invalid_pipelines_are_reported(machine: Machine, old: OldStore) -> None
 
 @pytest.mark.parametrize(
     ("db", "said"),
-    [
-        ("sqlite:///nowhere.sqlite", "--db: file nowhere.sqlite does not exist"),
-        ("sqlite://", "--db: file . does not exist"),
-        ("sqlite:///text", "--db: file is not a database"),
-        ("sqlite:///empty", "--db: not a chariots op store: table db_op is missing"),
-        ("mysql://ann:secret@db/old", "--db: No module named 'MySQLdb'"),
-        ("nonsense", "--db: Could not parse SQLAlchemy URL from given URL string"),
-        ("what://db", "--db: Can't load plugin: sqlalchemy.dialects:what"),
-    ],
+    few(
+        2,
+        [
+            ("sqlite:///nowhere.sqlite", "--db: file nowhere.sqlite does not exist"),
+            ("sqlite://", "--db: file . does not exist"),
+            ("sqlite:///text", "--db: file is not a database"),
+            ("sqlite:///empty", "--db: not a chariots op store: table db_op is missing"),
+            ("mysql://ann:secret@db/old", "--db: No module named 'MySQLdb'"),
+            ("nonsense", "--db: Could not parse SQLAlchemy URL from given URL string"),
+            ("what://db", "--db: Can't load plugin: sqlalchemy.dialects:what"),
+        ],
+    ),
 )
 def test_a_database_other_than_one_of_chariots_is_refused(machine: Machine, old: OldStore, db: str, said: str) -> None:
     machine.file("text", "no database " * 1000)
@@ -395,6 +405,7 @@ def test_an_op_name_cannot_escape_the_folder(machine: Machine, old: OldStore) ->
         assert client.pull("a.b") == b"a folder below"
 
 
+@pytest.mark.slow
 def test_skipped_entries_are_reported_on_stderr_with_hints(machine: Machine) -> None:
     old = OldStore(machine.folder / "old")
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")

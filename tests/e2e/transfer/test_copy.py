@@ -14,6 +14,7 @@ def stock_pipeline(machine: Machine) -> None:
     machine.do("pipeline", "register", "churn", "pca", "forest")
 
 
+@pytest.mark.slow
 def test_versions_are_copied_both_ways_between_two_daemons(machine: Machine, other: Machine) -> None:
     stock_pipeline(machine)
     other.do("start")

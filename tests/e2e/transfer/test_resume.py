@@ -154,6 +154,7 @@ def test_a_push_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreC
     assert min(resumed_at) > HALF - SLACK
 
 
+@pytest.mark.slow
 def test_a_pull_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreClient) -> None:
     path = machine.file("blob", content())
     client.push("pca", path)

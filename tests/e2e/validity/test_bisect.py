@@ -144,6 +144,7 @@ def test_a_bad_end_that_can_not_be_tested_is_exit_3(reviews: Machine) -> None:
     assert "error: can't tell whether reviews is broken at the bad end, position " in err
 
 
+@pytest.mark.slow
 def test_suspects_are_listed_and_exit_3(reviews: Machine) -> None:
     week = 'case $(cat "$OPSTORE_OP_CLASSIFIER") in *1.08*|*1.09*) exit 125;; *1.1*) exit 1;; esac'
     code, out, err = reviews.run(*BISECT, "-q", *shell(week))

@@ -72,12 +72,15 @@ def test_a_command_that_passes_makes_every_edge_valid(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("end", "exit_code", "result", "reason"),
-    [
-        ("sys.exit(1)", 1, "failed", "exit code 1"),
-        ("sys.exit(77)", 1, "failed", "exit code 77"),
-        ("sys.exit(125)", 3, "unknown", "exit code 125: it can't tell"),
-        ("os.kill(os.getpid(), 9)", 1, "failed", "it was killed by SIGKILL"),
-    ],
+    few(
+        3,
+        [
+            ("sys.exit(1)", 1, "failed", "exit code 1"),
+            ("sys.exit(77)", 1, "failed", "exit code 77"),
+            ("sys.exit(125)", 3, "unknown", "exit code 125: it can't tell"),
+            ("os.kill(os.getpid(), 9)", 1, "failed", "it was killed by SIGKILL"),
+        ],
+    ),
 )
 def test_a_command_that_does_not_pass_records_no_link(
     machine: Machine, end: str, exit_code: int, result: str, reason: str

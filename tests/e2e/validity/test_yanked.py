@@ -8,6 +8,7 @@ import pytest
 
 from opstore_cli import YankedWarning
 from opstore_daemon.protocol.records import PickedYanked
+from tests.support.figures import few
 from tests.support.machines import Machine, a_machine
 
 SAID = "pca@2.0.0 is yanked: leaks the target"
@@ -33,30 +34,33 @@ def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.mark.parametrize(
     "line",
-    [
-        "show pca@2.0.0",
-        "versions pca@2.0.0",
-        "versions scaler --valid-for pca@2.0.0",
-        "pull pca@2.0.0 -o out.bin -f",
-        "pull pca@2.0.0 forest -d out -f",
-        "pull --lock opstore.lock -d models -f",
-        "pull pca@2.0.0 --valid-for forest -o out.bin -f",
-        "pull scaler --valid-for pca@2.0.0 -o out.bin -f",
-        "link pca@2.0.0 forest@any",
-        "link scaler pca@2.0.0 --evidence again",
-        "validate pca@2.0.0 forest",
-        "validate scaler pca@2.0.0 --allow-unknown",
-        "validate pca@2.0.0 forest --wait 5s",
-        "validate churn --use pca@2.0.0 --allow-unknown",
-        "graph churn --use pca@2.0.0",
-        "resolve churn --use pca@2.0.0",
-        "affected pca@2.0.0",
-        "tag pca@2.0.0 candidate",
-        "tag --lock opstore.lock production",
-        "push boost op.bin --new --valid-with pca@2.0.0",
-        "push scaler op.bin --valid-for pca@2.0.0",
-        "register words --field major:a=b --valid-for pca@2.0.0",
-    ],
+    few(
+        6,
+        [
+            "show pca@2.0.0",
+            "versions pca@2.0.0",
+            "versions scaler --valid-for pca@2.0.0",
+            "pull pca@2.0.0 -o out.bin -f",
+            "pull pca@2.0.0 forest -d out -f",
+            "pull --lock opstore.lock -d models -f",
+            "pull pca@2.0.0 --valid-for forest -o out.bin -f",
+            "pull scaler --valid-for pca@2.0.0 -o out.bin -f",
+            "link pca@2.0.0 forest@any",
+            "link scaler pca@2.0.0 --evidence again",
+            "validate pca@2.0.0 forest",
+            "validate scaler pca@2.0.0 --allow-unknown",
+            "validate pca@2.0.0 forest --wait 5s",
+            "validate churn --use pca@2.0.0 --allow-unknown",
+            "graph churn --use pca@2.0.0",
+            "resolve churn --use pca@2.0.0",
+            "affected pca@2.0.0",
+            "tag pca@2.0.0 candidate",
+            "tag --lock opstore.lock production",
+            "push boost op.bin --new --valid-with pca@2.0.0",
+            "push scaler op.bin --valid-for pca@2.0.0",
+            "register words --field major:a=b --valid-for pca@2.0.0",
+        ],
+    ),
 )
 def test_every_command_that_selects_a_yanked_version_warns_once(yanked: Machine, line: str) -> None:
     code, _, err = yanked.run(*line.split(), "-q")
