@@ -255,7 +255,6 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("package", some("opstore_daemon.web", "opstore_cli.commands", "opstore_daemon.store"))
 def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package: str) -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL, package], capture_output=True, text=True, check=True)
