@@ -332,7 +332,26 @@ class Pull:
             except errors.RangeNotSatisfiable:
                 raise self._unexpected("the status 416", position) from None
             if position < stop and not retries.progressed_to(position):
-                retries.wait(failure)
+                self._wait(retries, failure, position)
+
+    def _wait(self, retries: RetryBudget, failure: Exception, position: int) -> None:
+        """Wait before the next retry. If none is left, raise `failure`, or why no byte has come."""
+        try:
+            retries.wait(failure)
+        except errors.ConnectionLost:
+            if position == 0:  # else a part can be resumed once the cause is gone
+                self._raise_cause()
+            raise
+
+    def _raise_cause(self) -> None:
+        """Raise the error of the daemon if its storage fails; nothing if that is not why no byte has come.
+
+        The response to a range begins before its bytes are read, and can only end early; that of all bytes begins
+        after the first of them were read.
+        """
+        path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version)
+        with suppress(errors.Unreachable), self._api.fetch(path, 0):
+            pass
 
     def _wanted(
         self, response: ApiResponse, position: int, end: int | None, buffers: Iterator[memoryview] | None

@@ -60,6 +60,7 @@ class FakeDaemon(HttpThread):
         self.reported: list[tuple[int, int]] = []  # offset and number of the parts of each report
         self.tells = True  # send the record of a version with its bytes
         self.served_number: str | None = None  # a version number that is sent in a separate header
+        self.storage_fails = False  # as one that is noticed while the bytes of a range are sent
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
         self.declared: list[set[str]] = []  # which of size, digest and checksum came with each upload's version
@@ -190,6 +191,9 @@ class _Handler(Handler, BaseHTTPRequestHandler):
             self.answer(200, place, routes.DIRECT_TYPE, **about)
             return
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if self.daemon.storage_fails and asked is None:
+            self.problem(503, "ObjectStoreFailed", "it is down", place="s3://models/store")
+            return
         first = int(asked[1]) if asked and self.daemon.ranges else 0
         end = int(asked[2]) + 1 if asked and asked[2] and self.daemon.ranges else None
         whole = self.daemon.served if self.daemon.served is not None else data
@@ -205,7 +209,7 @@ class _Handler(Handler, BaseHTTPRequestHandler):
         if part:
             self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{len(whole)}")
         self.end_headers()
-        broken = self.daemon.fault("GET bytes")
+        broken = 0 if self.daemon.storage_fails else self.daemon.fault("GET bytes")
         self.wfile.write(sent[:broken])
         self.close_connection = broken is not None
 

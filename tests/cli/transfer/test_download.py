@@ -88,6 +88,18 @@ def test_a_part_is_kept_after_a_lost_connection_and_resumed(
     assert not part.exists()
 
 
+def test_a_pull_of_which_no_byte_comes_names_the_storage_that_fails(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.storage_fails = True
+    with pytest.raises(errors.ObjectStoreFailed, match="it is down"):
+        client.pull("pca", to=tmp_path / "out")
+    ranges = [each.get("Range") for each in daemon.headers]
+    assert (ranges[:6], set(ranges[6:])) == (["bytes=0-"] * 6, {None})
+    assert outputs(tmp_path) == []
+
+
 def test_a_part_with_wrong_bytes_is_downloaded_again(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
     daemon.versions.append(BYTES)
     (tmp_path / f".out.{digest_of(BYTES)[7:23]}.part").write_bytes(b"wrong")

@@ -104,19 +104,27 @@ def test_a_store_in_an_object_store_works_from_end_to_end(
 
 
 @pytest.mark.slow
-def test_status_warns_of_an_object_store_that_refuses_the_daemon(home: Path, bucket: Bucket) -> None:
+def test_an_object_store_that_refuses_the_daemon_is_named_by_status_and_a_large_pull(
+    home: Path, bucket: Bucket, tmp_path: Path
+) -> None:
     refused = Fault("refuse", status="403 Forbidden", code="InvalidAccessKeyId")
     with HttpProxy(int(bucket.endpoint.rpartition(":")[2])) as proxy:
         environ = bucket.at(f"http://127.0.0.1:{proxy.port}").environ
         with daemon_process(home, "--saver", bucket.url, **environ):
+            source = tmp_path / "large"
+            source.write_bytes(bytes(9 * MIB))
+
+            def run(*words: str) -> "subprocess.CompletedProcess[str]":
+                command = [sys.executable, "-P", "-m", "opstore_cli", *words]
+                environ = {**os.environ, "OPSTORE_HOME": str(home)}
+                return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+            assert run("push", "large", str(source)).returncode == 0
             proxy.fault_for = every(1, refused)
-            command = [sys.executable, "-P", "-m", "opstore_cli", "status"]
-            done = subprocess.run(
-                command, env={**os.environ, "OPSTORE_HOME": str(home)}, capture_output=True, text=True, check=False
-            )
-    assert done.returncode == 0
-    assert "garbage_size\t-\n" in done.stdout
-    assert done.stderr.startswith(
-        f"warning: the object store of {bucket.url} failed: it does not accept the credentials"
-    )
-    assert done.stderr.endswith(f"; opstore doctor --saver {bucket.url}, where the daemon runs\n")
+            status, pulled = run("status"), run("pull", "large", "-o", str(tmp_path / "pulled"))
+    said = f"the object store of {bucket.url} failed: it does not accept the credentials"
+    advice = f"opstore doctor --saver {bucket.url}, where the daemon runs\n"
+    assert (status.returncode, pulled.returncode) == (0, 9)
+    assert "garbage_size\t-\n" in status.stdout
+    assert (said in status.stderr, status.stderr.endswith(f"; {advice}")) == (True, True)
+    assert (said in pulled.stderr, pulled.stderr.endswith(f"\nhint: {advice}")) == (True, True)
