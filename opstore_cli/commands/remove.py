@@ -48,8 +48,8 @@ def remove(
       opstore remove pca --all-versions
 
     A removed version is gone from all commands; --as-of and log still show it. Its number never comes back, its links
-    are revoked, and its tags are removed. Its bytes stay on the disk until opstore gc. To retire a version and keep it:
-    opstore yank.
+    are revoked, and its tags are removed. Its bytes stay in the store until opstore gc. To retire a version and keep
+    it: opstore yank.
 
     A version is refused while something needs it: a valid link between it and another op, a tag on it, or a pipeline
     that resolves to it. --dry-run lists all of these, and --force removes it all the same. Several REFs are removed

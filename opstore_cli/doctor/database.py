@@ -39,21 +39,13 @@ def schema(machine: Machine) -> Result | None:
     if unfinished is not None:
         error = unfinished.error(machine.home)
         return problem(error.text, error.advice)
+    if os.environ.get("OPSTORE_DB"):
+        return _named(machine)
     path = machine.home / "opstore.db"
     if not os.path.lexists(path):
         return _lost(machine, f"{path} does not exist")
     try:
-        ran = subprocess.run(
-            [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
-            env={**os.environ, "OPSTORE_HOME": str(machine.home)},
-            cwd=machine.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",  # its streams may have another encoding (PYTHONIOENCODING)
-            timeout=TIMEOUT,
-            check=False,
-        )
+        ran = _read_schema(machine)
     except subprocess.TimeoutExpired:
         return problem(f"{path} was not read within {TIMEOUT:.0f} seconds", "look at the disk that it is on")
     report = _CURRENT.fullmatch(ran.stdout.strip())
@@ -62,14 +54,49 @@ def schema(machine: Machine) -> Result | None:
         return problem(f"{path} can't be read: {reason}", _advice(reason, path))
     current, needed, release = report.groups()
     if current == "none":
-        created = ok(f"{path} has no schema yet: a daemon creates it when it starts")
-        return _lost(machine, f"{path} is empty") or created
+        return _lost(machine, f"{path} is empty") or _compare(str(path), current, needed, release)
+    return _compare(str(path), current, needed, release)
+
+
+def _named(machine: Machine) -> Result:
+    """Check the database that OPSTORE_DB names, whose URL may have a password."""
+    name = "the database of OPSTORE_DB"
+    try:
+        ran = _read_schema(machine)
+    except subprocess.TimeoutExpired:
+        return problem(f"{name} was not read within {TIMEOUT:.0f} seconds", "look at its server")
+    report = _CURRENT.fullmatch(ran.stdout.strip())
+    if ran.returncode != 0 or report is None:
+        hints = [line.removeprefix("hint: ") for line in ran.stderr.splitlines() if line.startswith("hint: ")]
+        return problem(f"{name} can't be used: {_reason(ran.stderr)}", (hints or ["correct OPSTORE_DB"])[0])
+    return _compare(name, *report.groups(), upgrade="")
+
+
+def _read_schema(machine: Machine) -> "subprocess.CompletedProcess[str]":
+    """Run `opstore db current`; raises TimeoutExpired."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
+        env={**os.environ, "OPSTORE_HOME": str(machine.home)},
+        cwd=machine.home if machine.home.is_dir() else "/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",  # its streams may have another encoding (PYTHONIOENCODING)
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def _compare(name: str, current: str, needed: str, release: str | None, *, upgrade: str = ", after a backup") -> Result:
+    """Compare the schema of a database with the one that this opstore needs. `upgrade`: how a daemon upgrades it."""
+    if current == "none":
+        return ok(f"{name} has no schema yet: a daemon creates it when it starts")
     if not current.isdecimal() or current > needed:
-        unknown = f"{path} has the schema {current}, which this opstore ({needed}) does not know"
+        unknown = f"{name} has the schema {current}, which this opstore ({needed}) does not know"
         return problem(unknown, f"install opstore {release} or later" if release else "update opstore")
     if current < needed:
-        return ok(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
-    return ok(f"{path} has the schema {current}")
+        return ok(f"{name} has the schema {current}: it becomes {needed} when a daemon starts{upgrade}")
+    return ok(f"{name} has the schema {current}")
 
 
 def _lost(machine: Machine, found: str) -> Result | None:

@@ -25,7 +25,7 @@ from opstore_daemon.system.lock_file import is_locked
 
 ELSEWHERE = "back it up with pg_dump or with its server's own tools; see Operations in the documentation"
 OBJECTS_ELSEWHERE = (
-    "copy the database and keep the objects of the last days, as operations.md says, or copy the store into files with "
+    "copy the database and keep the objects (see Operations in the documentation), or copy the store into files with "
     "opstore migrate"
 )
 EXAMINED = 100  # stored versions, in search of one whose bytes the saver has

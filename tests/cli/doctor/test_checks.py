@@ -47,8 +47,26 @@ def test_the_release_of_sqlite_is_shown_only_if_the_store_is_not_on_a_server(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert user.findings()["sqlite"].found.startswith(f"SQLite {sqlite3.sqlite_version}")
-    monkeypatch.setenv("OPSTORE_DB", "postgresql://db/ops")
+    monkeypatch.setenv("OPSTORE_DB", "postgresql://127.0.0.1:1/ops")
     assert "sqlite" not in user.findings()
+
+
+def test_a_database_on_a_server_is_checked(
+    user: User, postgres_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "the database of OPSTORE_DB"
+    monkeypatch.setenv("OPSTORE_DB", postgres_url)
+    assert user.findings()["schema"].found == f"{where} has no schema yet: a daemon creates it when it starts"
+    monkeypatch.setenv("OPSTORE_DB", store_url)
+    assert user.findings()["schema"].found == f"{where} has the schema {HEAD}"
+    assert user.wrong() == {}
+    monkeypatch.setenv("OPSTORE_DB", "postgresql://me:s3cret@127.0.0.1:1/ops")
+    found, advice = user.wrong()["schema"]
+    assert found.startswith(f"{where} can't be used: the database failed: connection failed: ")
+    assert str(advice).startswith("check that the server runs, the URL of the database, and the password")
+    monkeypatch.setenv("OPSTORE_DB", "mysql://me:s3cret@db/ops")
+    assert user.wrong()["schema"][0].startswith(f"{where} can't be used: --db: mysql is not supported")
+    assert "s3cret" not in str(user.findings())
 
 
 # --- the home ---------------------------------------------------------------------------------------------------------
