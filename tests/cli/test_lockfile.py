@@ -88,6 +88,7 @@ def test_a_locked_version_is_selected_by_its_subversions_alone(data: st.DataObje
     assert (reference.op, reference.selector) == ("pca", Version.parse(version.subversions))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_merge_of_two_locks_that_is_not_one_of_them_is_refused(data: st.DataObject) -> None:
     """As git leaves it: with its markers, or with the tables of both sides, or with a table too few."""

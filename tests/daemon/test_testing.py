@@ -81,6 +81,7 @@ def test_the_fixtures_are_a_daemon_on_files_and_one_in_memory(
     assert opstore_memory_server.server.db.path is None
 
 
+@pytest.mark.slow
 def test_the_fixtures_are_there_for_whoever_names_the_plugin(tmp_path: Path) -> None:
     (text,) = [
         block.text for block in blocks(read(ROOT / "docs/python.md"), "python") if "pytest_plugins" in block.text

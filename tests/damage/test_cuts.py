@@ -103,6 +103,7 @@ def test_a_small_push_that_is_cut_at_any_byte_makes_one_version(
         assert [each.sequence for each in client.versions("pca").versions] == list(range(count + 1, 0, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", figures(1000, 20))
 def test_a_push_resumes_in_a_new_process_after_each_cut(
     running: list[Daemon],

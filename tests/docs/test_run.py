@@ -30,7 +30,9 @@ SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
 SLOW = {"docs/tutorial.md", "docs/rules.md", "docs/bisect.md", "sklearn.md", "objects.md", "notebook.md"}
 # These take seconds, too, for what tests/docs/test_ci.py, tests/daemon, tests/e2e and tests/cli run in small.
 SLOW |= {"docs/ci.md", "docs/maintenance.md", "docs/settings.md", "docs/find.md"}
-SLOW |= {f"docs/{name}.md" for name in ("verify", "migrate", "folders", "copy", "remove", "http", "chariots")}
+SLOW |= {
+    f"docs/{name}.md" for name in ("verify", "migrate", "folders", "copy", "remove", "http", "chariots", "recovery")
+}
 
 
 def _document(path: Path) -> ParameterSet:

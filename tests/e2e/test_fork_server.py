@@ -97,6 +97,7 @@ def test_the_session_has_each_command() -> None:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [FEW, pytest.param(LINES, marks=pytest.mark.slow)], ids=["few", "all"])
 def test_each_command_is_the_same_forked_and_real(tmp_path: Path, lines: list[str]) -> None:
     """Compare exit codes and outputs, command by command, of two machines with the same history."""
@@ -232,6 +233,7 @@ def started() -> Iterator[Start]:
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}
 
 
+@pytest.mark.slow
 def test_a_server_that_died_fails_the_test(started: Start, tmp_path: Path) -> None:
     server = started()
     words = ["opstore", "login", "http://127.0.0.1:1"]

@@ -41,6 +41,7 @@ def test_a_notebook_is_kept_without_outputs_and_calls_verbs_that_there_are(noteb
     assert wanted <= called
 
 
+@pytest.mark.slow
 def test_a_retrained_step_is_refused_verified_and_accepted_in_15_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

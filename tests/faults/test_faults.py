@@ -13,7 +13,7 @@ from tests.faults.runs import Outcome, Zygote, faults_of
 
 NO_STRACE = strace.why_not()
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
-FAST = ("push small", "push upload", "gc", "backup")  # the operations that `make test` takes
+FAST = ("push upload", "gc")  # the operations that `make test` takes
 # Of each of them every eleventh call, each with the next of the four errors, and no more than these of an operation.
 KILLS_EVERY, ERRORS_EVERY, AT_MOST = 11, 45, 2
 

@@ -89,6 +89,7 @@ def behind_proxies(
         yield stack.enter_context(fleet), database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", figures(2, 1))
 def test_a_database_that_goes_away_and_comes_back(
     tmp_path: Path, postgres: "Postgres", bucket: "Bucket", times: int
@@ -114,6 +115,7 @@ def test_a_database_that_goes_away_and_comes_back(
             http.close()
 
 
+@pytest.mark.slow
 def test_daemons_that_are_replaced_one_after_the_other(tmp_path: Path, postgres: "Postgres", bucket: "Bucket") -> None:
     """As an upgrade does it: SIGTERM, the end of running requests, and a new daemon, while clients push."""
     with behind_proxies(tmp_path, postgres, bucket) as (fleet, _), fleet.by_connection() as balancer:

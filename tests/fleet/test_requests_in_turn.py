@@ -58,6 +58,7 @@ def test_links_tags_and_verdicts(client: OpStoreClient) -> None:
     assert [client.show("links-pca").version for _ in range(3)] == ["1.0.1"] * 3
 
 
+@pytest.mark.slow
 def test_a_client_waits_for_a_verdict_that_another_client_makes(fleet: Fleet, client: OpStoreClient) -> None:
     client.push("wait-pca", b"one")
     client.push("wait-forest", b"one")
@@ -76,6 +77,7 @@ def test_a_client_waits_for_a_verdict_that_another_client_makes(fleet: Fleet, cl
     assert found.verdict == "valid"
 
 
+@pytest.mark.slow
 def test_the_etag_of_a_verdict_is_the_same_at_every_daemon(
     fleet: Fleet, client: OpStoreClient, balancer: RequestBalancer
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_session_of_the_page(fleet: Fleet, balancer: RequestBalancer) -> None:
     assert pages() == {401}
 
 
+@pytest.mark.slow
 def test_bytes_that_one_daemon_received_are_read_from_any(client: OpStoreClient, balancer: RequestBalancer) -> None:
     data = random_bytes(17 * MIB)
     before = balancer.appends()

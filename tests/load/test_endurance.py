@@ -31,6 +31,7 @@ MAX_THREADS = 20  # the workers of the server, and a few that last
 MAX_DESCRIPTORS = 3 * CLIENTS + 3 * READERS + 30  # connections with an upload and a blob each; a pool of readers; logs
 
 
+@pytest.mark.slow
 @at_sizes("seconds", SECONDS, small=1)
 def test_thirty_two_clients_cause_no_error_and_no_growth(
     seconds: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

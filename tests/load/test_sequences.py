@@ -17,6 +17,7 @@ pytestmark = pytest.mark.process
 PROCESSES = 16
 
 
+@pytest.mark.slow
 @at_sizes("pushes", 250, small=6)
 def test_sixteen_processes_that_push_onto_one_op_leave_no_gaps(
     pushes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -106,7 +106,7 @@ TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "process": in_process, 
 REMOTE = {"remote": remotely, "remote_http": remotely_over_http}
 
 
-SHARES = {"memory": 8, "process": None, "http": 1, "remote": 10, "remote_http": 10}
+SHARES = {"memory": 1, "process": None, "http": 4, "remote": 10, "remote_http": 10}
 """Of how many scenarios `make test` runs one."""
 
 
@@ -141,8 +141,8 @@ def scenes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def cases() -> Iterator[Any]:
     """Yield each scenario with each transport.
 
-    The slow ones are in `make test-all` only: what a client does in process, it does over HTTP too. `make test` runs
-    all over HTTP, an eighth in memory, and a tenth in PostgreSQL and an object store.
+    The slow ones are in `make test-all` only. `make test` runs all in memory, a quarter over HTTP, and a tenth in
+    PostgreSQL and an object store.
     """
     for scenario in EVERY_SCENARIO:
         for transport, share in SHARES.items():

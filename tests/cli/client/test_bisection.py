@@ -77,6 +77,7 @@ def test_the_last_good_versions_can_be_pulled(client: InProcessClient, tmp_path:
     assert (tmp_path / "pca").read_bytes() == b"good 4"
 
 
+@pytest.mark.slow
 def test_the_same_bisection_runs_nothing_again_and_is_recorded_once(client: InProcessClient) -> None:
     once = bisect(client)
     steps: list[BisectionStep] = []
@@ -88,6 +89,7 @@ def test_the_same_bisection_runs_nothing_again_and_is_recorded_once(client: InPr
     assert [(each.result, each.is_reused) for each in steps] == [("failed", True), ("passed", True), ("failed", True)]
 
 
+@pytest.mark.slow
 def test_a_run_is_not_made_again_between_other_ends(client: InProcessClient) -> None:
     bisect(client)
     again = bisect(client, good=client.show("pca@1.0.1").position, bad=client.show("pca@1.0.7").position)
@@ -96,6 +98,7 @@ def test_a_run_is_not_made_again_between_other_ends(client: InProcessClient) -> 
     assert again.runs_made == 1  # the bad end
 
 
+@pytest.mark.slow
 def test_rerun_ignores_earlier_runs(client: InProcessClient) -> None:
     bisect(client)
     again = bisect(client, rerun=True)
@@ -107,6 +110,7 @@ def test_runs_of_verify_count(client: InProcessClient) -> None:
     assert bisect(client).runs_made == 3
 
 
+@pytest.mark.slow
 def test_another_function_makes_its_own_runs(client: InProcessClient) -> None:
     bisect(client)
     found = client.bisect(
@@ -115,6 +119,7 @@ def test_another_function_makes_its_own_runs(client: InProcessClient) -> None:
     assert (found.culprit.version, found.runs_reused) == ("1.0.2", 0)
 
 
+@pytest.mark.slow
 def test_the_good_end_is_a_position_a_time_or_a_lock(client: InProcessClient, tmp_path: Path) -> None:
     client.link("pca@1.0.0", "forest@1.0.0")
     resolution = client.resolve("churn", use="pca@1.0.0")

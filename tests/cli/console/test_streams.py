@@ -77,6 +77,7 @@ def test_closed_streams_cause_no_crash(environment: dict[str, str], tmp_path: Pa
     assert (code, json.loads(err)["error"]["message"]) == (9, closed[7:-1])
 
 
+@pytest.mark.slow
 @posix
 def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, str], tmp_path: Path) -> None:
     reading, writing = os.pipe()
@@ -91,6 +92,7 @@ def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, st
             assert opstore(environment, "token", "--json", stderr=full, cwd=tmp_path) == (4, "", "")
 
 
+@pytest.mark.slow
 def test_a_character_that_stdout_cannot_encode_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "ü"
     ascii_only = {**environment, "OPSTORE_HOME": str(home), "PYTHONIOENCODING": "ascii"}

@@ -186,6 +186,7 @@ def test_references_are_checked_before_the_daemon_is_located(
     assert (got, out, json.loads(err)["error"]["code"]) == (2, "", code)
 
 
+@pytest.mark.slow
 def test_global_options_work_before_and_after_the_command(environment: dict[str, str], tmp_path: Path) -> None:
     silent = {"running": False, "url": None, "pid": None, "version": None, "home": str(tmp_path / "home")}
     for words in (("--json", "status"), ("status", "--json")):

@@ -330,6 +330,7 @@ def tags(client: InProcessClient) -> dict[str, str | None]:
     return {tag.tag: tag.version for tag in client.tags("churn_model")}
 
 
+@pytest.mark.slow
 def test_the_tag_of_an_alias_that_moved_moves(client: InProcessClient, registry: StandInRegistry) -> None:
     report = run(client, registry)
     assert [(each.op, each.tag, each.version) for each in report.tags] == [("churn_model", "champion", "1.0.0")]

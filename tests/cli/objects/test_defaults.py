@@ -217,6 +217,7 @@ def test_a_file_restores_a_dict_of_arrays_exactly(named_arrays: Any) -> None:
     assert dumped(named_arrays, "numpy") == data
 
 
+@pytest.mark.slow
 @given(st.binary() | st.binary().map(lambda tail: b"\x93NUMPY\x01\x00" + tail) | st.binary().map(lambda t: b"PK" + t))
 def test_bytes_of_any_kind_are_loaded_or_refused(data: bytes) -> None:
     for name in ("numpy", "skops", "json"):

@@ -125,6 +125,7 @@ def test_a_skops_file_calls_nothing_that_it_names(client: OpStoreClient, trace: 
     assert not trace.exists()
 
 
+@pytest.mark.slow
 def test_types_that_skops_does_not_trust_are_named_and_loaded_once_they_are_trusted(client: OpStoreClient) -> None:
     model = forest()
     client.save("forest", model, format="skops")

@@ -372,6 +372,7 @@ def test_an_interrupted_restore_keeps_daemons_away_until_the_same_command_comple
     assert not list((empty.path / "blobs" / "staging").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", few(1, [["serve"], ["db", "current"], ["db", "upgrade"], ["backup", "elsewhere"]]))
 def test_nothing_uses_a_home_whose_restore_is_not_finished(empty: Home, words: list[str]) -> None:
     empty.path.mkdir()

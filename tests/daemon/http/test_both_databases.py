@@ -114,6 +114,7 @@ def parameters_of(document: str) -> Iterator[tuple[str, list[tuple[str, str, str
             yield path, [(each["name"], each["in"], each["schema"].get("type", "string")) for each in parameters]
 
 
+@pytest.mark.slow
 def test_lists_are_in_the_same_order_and_pages_end_at_the_same_place(both: Both) -> None:
     for path in (routes.OPS, routes.TAGS, routes.PIPELINES, routes.LINKS, routes.JOURNAL, "/v1/ops/a/versions"):
         cursor: str | None = ""

@@ -116,6 +116,7 @@ def test_a_request_that_is_repeated_finds_the_read_going_on_and_takes_no_second_
     assert daemons.https[0].pull(upload).content == DATA
 
 
+@pytest.mark.slow
 def test_only_one_of_several_requests_at_once_waits(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = daemons.upload()
     daemons.proxies[1].hang()

@@ -139,6 +139,7 @@ def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
     assert migrate.known_revisions() == known[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", few(1, ["none", "ours"]))
 def test_alembic_is_imported_only_for_an_older_schema(state: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'opstore.db'}"

@@ -38,6 +38,7 @@ def collected_at(home: Path) -> int | None:
     return found
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_last_collection_was_long_ago_collects_by_itself(home: Path, start: Start) -> None:
     start().stop()
     set_collected_at(home, 1_000_000)

@@ -128,6 +128,7 @@ def collect(daemon: Daemon) -> dict[str, Any]:
     return collected
 
 
+@pytest.mark.slow
 def test_removing_and_purging_frees_a_full_disk(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     for data in (bytes(6 * MIB), b"1" * 6 * MIB):
@@ -163,6 +164,7 @@ def test_a_database_and_a_folder_that_are_full_are_freed_by_removing_and_purging
         assert server.store.pull("pca") == b"second"
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_starts_again_on_a_full_disk(disk: MountedDisk, start: Start) -> None:
     daemon = start()
     daemon.push("pca", b"bytes")

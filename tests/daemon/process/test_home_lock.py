@@ -68,6 +68,7 @@ def begun(home: Path, enter: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shared", "alone"),
     few(1, [(fcntl.LOCK_SH, 0.1, FOR_EVER), (fcntl.LOCK_EX, FOR_EVER, 0.1)]),
@@ -96,6 +97,7 @@ def test_a_start_goes_on_when_all_clients_have_looked(home: Path) -> None:
             assert process.wait(WITHIN) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", few(1, [fcntl.LOCK_SH, fcntl.LOCK_EX]), ids=["clients", "daemon"])
 def test_a_start_that_is_interrupted_while_it_waits_exits_130_and_leaves_nothing(home: Path, kind: int) -> None:
     with held(home, kind):

@@ -40,6 +40,7 @@ def test_bytes_that_differ_in_size_or_in_a_block_have_another_sample() -> None:
     assert len(samples) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", few(1, [1, 1000, 64 * KIB]))
 def test_a_sample_reads_a_mebibyte_even_with_short_reads(most: int) -> None:
     data, read = random_bytes(3_000_000), []

@@ -64,6 +64,7 @@ def get(saver: S3Saver) -> bytes:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_upload_that_fits_into_a_part_is_one_put(saver: S3Saver, storage: Storage) -> None:
     requests = Requests(saver)
     with closing(saver.draft(UPLOAD)) as draft:
@@ -114,6 +115,7 @@ def test_no_request_to_the_object_store_takes_place_in_a_transaction(saver: S3Sa
 # --- any daemon -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_part_of_an_upload_may_come_by_another_daemon(storage: Storage) -> None:
     for start in range(0, len(DATA), 2_000_000):
         with closing(storage.saver().draft(UPLOAD)) as draft:

@@ -226,6 +226,7 @@ def test_connections_that_break_in_the_middle_of_a_part_are_repeated(storage: St
         assert (proxy.cuts, read(saver)) == (2, LARGE)
 
 
+@pytest.mark.slow
 def test_a_read_whose_connection_breaks_goes_on_where_it_was(storage: Storage) -> None:
     store(storage.saver())
     proxy = TcpProxy(port(storage.bucket))

@@ -186,6 +186,7 @@ def test_a_bucket_of_another_store_is_refused(server: OpStoreServer, bucket: Buc
         OpStoreServer(S3Saver(bucket.url), url)
 
 
+@pytest.mark.slow
 def test_of_two_stores_that_claim_a_bucket_at_once_one_is_refused(saver: S3Saver, bucket: Bucket) -> None:
     other = S3Saver(bucket.url)
 

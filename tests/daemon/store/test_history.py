@@ -91,6 +91,7 @@ def something(store: Store, chance: random.Random) -> None:
     asked(chance.choice(changes))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300 + OPERATIONS)
 def test_as_of_a_position_returns_what_was_returned_then(files: OpStoreServer) -> None:
     chance, store = random.Random(SEED), files.store

@@ -142,6 +142,7 @@ def test_a_store_from_before_store_ids_without_versions_adopts_an_empty_folder(p
     assert place.push(b"1") == ["1.0.0"]
 
 
+@pytest.mark.slow
 def test_one_of_the_newest_blobs_is_enough_to_adopt_a_folder(place: Place) -> None:
     place.push(b"1", b"2", b"3")
     place.forget_the_ids()

@@ -67,6 +67,7 @@ class Played:
             self.store.link(up, down, valid=event.state == "valid")
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.timeout(900)
 @examples(600, *HealthCheck)

@@ -186,6 +186,7 @@ def test_a_wide_pipeline_stays_far_below_the_budget(memory: OpStoreServer, spent
 # --- other searches through many versions -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_selection_among_many_versions_ends_with_the_budget(
     chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

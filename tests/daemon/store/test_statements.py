@@ -270,6 +270,7 @@ def test_the_statements_of_a_verdict_do_not_depend_on_the_number_of_links(memory
     assert len(statements) <= 10
 
 
+@pytest.mark.slow
 def test_the_parameters_of_a_statement_do_not_grow_with_the_versions(memory: OpStoreServer) -> None:
     fill(memory, "pca", 20 * BLOCK)
     memory.store.register("pca", subversions="aaaa.aaaa.0001", labels={"k": "v"})

@@ -607,6 +607,7 @@ def test_json_and_messages_survive_any_encoding(stocked: Machine, environment: d
     assert (code, json.loads(err.decode())["error"]["details"]["name"]) == (2, "größe")
 
 
+@pytest.mark.slow
 @posix
 def test_a_home_that_is_not_utf_8_is_escaped_in_json(machine: Machine) -> None:
     home = {"OPSTORE_HOME": os.fsdecode(os.fsencode(machine.folder) + b"/\xff\n")}

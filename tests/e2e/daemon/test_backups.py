@@ -58,7 +58,6 @@ missing\t0
 """
 
 
-@pytest.mark.slow
 def test_a_backup_beside_a_daemon_and_after_its_death_is_restored(stored: Machine, other: Machine) -> None:
     code, out, err = stored.run("backup", "saved")
     assert (code, without_ids(out), err) == (0, BACKED_UP, "")

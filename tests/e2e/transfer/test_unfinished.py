@@ -122,6 +122,7 @@ def test_status_lists_no_pull_whose_part_was_deleted(machine: Machine, wire: Wir
     assert unfinished_transfers(machine, wire) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", few(1, ["push", "pull"]))
 def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, wire: Wire, way: str) -> None:
     data = content()

@@ -94,6 +94,7 @@ def test_the_first_bisection_runs_seven_times_and_the_second_one_not_at_all(revi
     assert reviews.run(*BISECT, "-q", *EVALUATE) == (0, "tokenizer@1.0.8\n", "")
 
 
+@pytest.mark.slow
 def test_the_last_good_versions_are_pulled_by_the_command_that_it_prints_or_by_a_lock(reviews: Machine) -> None:
     code, _, err = reviews.run(*BISECT, "--lock", "good.lock", *EVALUATE)
     assert code == 0, err
@@ -118,6 +119,7 @@ def test_json_has_the_answer_and_how_it_was_found(reviews: Machine) -> None:
     assert document["diff"]["other"]["version"] == "1.0.8"
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_answer_is_two_tables(reviews: Machine) -> None:
     code, shown = reviews.on_a_terminal(*BISECT, *EVALUATE, columns=80, env={"NO_COLOR": "1"})
     assert code == 0, shown
