@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
-from tests.support import compiled, examples, forked, places
+from tests.support import compiled, examples, forked, places, shares
 from tests.support.http_client import Http
 from tests.support.places import Place
 from tests.support.private_server import shared
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.object_store import Bucket, ObjectStore
     from tests.support.postgres import Postgres
 
+gc.disable()  # until everything is imported and collected, all of which stays to the end
 _NUMBERS = itertools.count()
 
 pytest_plugins = ["opstore_daemon.testing"]
@@ -38,11 +39,13 @@ settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile al
 def pytest_collection_finish() -> None:
     """Have garbage collections skip what was imported and collected: half a million objects that stay to the end."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have `make test` run a sample of what needs PostgreSQL and an object store."""
+    """Have `make test` run a sample of what needs PostgreSQL and an object store, and a share of some folders."""
     places.mark_slow(item)
+    shares.mark_slow(item)
 
 
 @pytest.hookimpl(wrapper=True)
