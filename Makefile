@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## train two ops on the iris data, push them, and see a bad pair refused and a good one accepted
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
 
-test: $(VENV)/.installed  ## run the tests, without those that take many seconds each
+test: $(VENV)/.installed  ## run the tests, without those that are marked as slow
 	TMPDIR="$$($(BIN)/python -m tests.support.memory_folder)" \
 		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 

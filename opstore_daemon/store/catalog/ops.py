@@ -20,6 +20,8 @@ from opstore_daemon.store.catalog.version_rows import ALL, Where
 from opstore_daemon.store.journal import Entry, Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
+NAMES = 1000  # that a statement looks up, each with a parameter
+
 Latest = aliased(Version)
 
 
@@ -111,7 +113,10 @@ def get(snapshot: Snapshot, name: OpName) -> OpRow:
 def get_all(snapshot: Snapshot, names: Iterable[OpName]) -> dict[str, OpRow]:
     """Return the ops of these names, in their order; raise OpNotFound for the first that there is not."""
     names = list(dict.fromkeys(names))
-    found = {row.name: row for row in snapshot.execute(_by_names(snapshot.time_filter, names=names))}
+    found: dict[str, Any] = {}
+    for start in range(0, len(names), NAMES):
+        query = _by_names(snapshot.time_filter, names=names[start : start + NAMES])
+        found |= {row.name: row for row in snapshot.execute(query)}
     ops: dict[str, OpRow] = {}
     for name in names:
         row = found.get(name)

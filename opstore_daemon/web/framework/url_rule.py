@@ -15,4 +15,4 @@ class UrlRule(Rule):
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         # Werkzeug has no public hook for it. If it calls another method one day, only the time is lost.
         compiled = functools.cache(lambda: Rule._compile_builder(self, append_unknown))
-        return lambda rule, **values: compiled()(rule, **values)
+        return lambda rule, /, **values: compiled()(rule, **values)

@@ -30,6 +30,7 @@ def test_an_operator_builds_urls_of_a_route_and_nothing_is_compiled_before(compi
         assert compiled == []
         with server.flask.test_request_context():
             assert url_for("GET /v1/ops/<op>", op="random_forest", limit=3) == "/v1/ops/random_forest?limit=3"
+            assert url_for("GET /v1/ops/<op>", op="pca", rule="x") == "/v1/ops/pca?rule=x"
             with pytest.raises(BuildError):
                 url_for("GET /v1/ops/<op>")
         assert set(compiled) == {"/v1/ops/<op>"}

@@ -15,6 +15,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import posix
+from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.support.figures import few
@@ -178,6 +179,18 @@ def test_the_statements_of_a_pipeline_grow_by_few_for_each_op(memory: OpStoreSer
             counts[verb].append(len(statements))
     assert counts["resolve"][1] - counts["resolve"][0] == 5 * 6, "4 for an op, 2 for an edge"
     assert counts["validate"][1] - counts["validate"][0] == 5 * 2, "the latest version of each op, the links of an edge"
+
+
+def test_the_ops_of_a_pipeline_are_looked_up_with_a_limited_number_of_parameters(
+    memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops, "NAMES", 2)
+    names = [f"op{place}" for place in range(5)]
+    memory.store.register_pipeline("pipe", names)
+    with counted(memory) as statements:
+        assert memory.store.validate_pipeline("pipe").verdict == "unknown"
+    lookups = [each for each in statements if "op.name IN" in each]
+    assert [each.partition("op.name IN")[2].count("?") for each in lookups] == [2, 2, 1]
 
 
 def test_a_selection_reads_no_further_than_its_limit(memory: OpStoreServer) -> None:

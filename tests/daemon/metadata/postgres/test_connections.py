@@ -101,6 +101,15 @@ def test_nobody_writes_in_order_beside_a_read_between_writes(database: Database)
     assert names(database) == ["later"]
 
 
+def test_a_read_between_writes_does_not_wait_for_the_disk_or_a_standby_at_its_end(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("SET synchronous_commit = remote_apply")  # of the session, which is used again
+    with database.read_between_writes() as connection:
+        assert value(connection, "SHOW synchronous_commit") == "off"
+    with database.read() as connection:
+        assert value(connection, "SHOW synchronous_commit") == "remote_apply"
+
+
 def test_a_reader_sees_one_state_throughout_and_can_not_write(database: Database) -> None:
     with database.read() as connection:
         assert connection.execute(select(Op.name)).all() == []
