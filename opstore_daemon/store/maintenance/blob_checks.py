@@ -127,11 +127,16 @@ def examine(saver: BaseSaver, blob: _Blob) -> Problem | None:
 
 
 def _unreadable(saver: BaseSaver, error: errors.Unavailable, state: str | None = None) -> Problem:
-    """Return the problem of a blob that can't be read; raise ObjectStoreFailed if nothing else can be, either."""
+    """Return the problem of a blob that can't be read. Raises what `raise_outage` raises."""
+    raise_outage(saver, error)
+    return Problem("unreadable", error.text, state)
+
+
+def raise_outage(saver: BaseSaver, error: errors.Unavailable) -> None:
+    """Raise ObjectStoreFailed if the object store fails altogether: that is one finding, and says nothing of blobs."""
     if isinstance(error, errors.ObjectStoreFailed):
         with suppress(errors.StoreIdDamaged):
-            saver.store_id()  # an outage is one finding, and says nothing of the blobs
-    return Problem("unreadable", error.text, state)
+            saver.store_id()
 
 
 def _read(page: Page, blob: _Blob) -> Generator[None, None, Problem | None]:

@@ -6,7 +6,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.examination import Irregularity, Suspect
 from opstore_daemon.store import journal
-from opstore_daemon.store.maintenance.blob_checks import check_suspect
+from opstore_daemon.store.maintenance.blob_checks import check_suspect, raise_outage
 from opstore_daemon.store.maintenance.pages import Page, Steps
 from opstore_daemon.store.maintenance.references import unreferenced
 
@@ -34,7 +34,7 @@ def check_storage(page: Page, begin: str) -> Steps:
 
 
 def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
-    """Yield what is in the part, a few entries at a time. Raises ObjectStoreFailed, as the next parts would."""
+    """Yield what is in the part, a few entries at a time. Raises what `raise_outage` raises."""
     batch: list[_Entry] = []
     try:
         for entry in page.saver.survey(part):
@@ -42,12 +42,8 @@ def _batches(page: Page, part: str) -> Iterator[Sequence[_Entry]]:
             if len(batch) == BATCH:
                 yield batch
                 batch = []
-    except errors.ObjectStoreFailed:
-        raise
     except errors.Unavailable as error:
-        page.add(
-            "unreadable", f"{page.saver.place()}, part {part}", error.text, f"look at the disk of {page.saver.place()}"
-        )
+        _add_unreadable(page, f"{page.saver.place()}, part {part}", error)
     if batch:
         yield batch
 
@@ -77,16 +73,19 @@ def _look_at_garbage(page: Page, digest: Digest) -> None:
         stored = page.saver.examine(digest)
     except errors.BlobNotFound:  # meanwhile
         return
-    except errors.ObjectStoreFailed:
-        raise
     except errors.Unavailable as error:
-        page.add("unreadable", digest, error.text, f"look at the disk of {page.saver.place()}")
+        _add_unreadable(page, digest, error)
         return
     if stored.is_other:
         page.add("foreign", digest, stored.problem or "", _MISTAKEN)
         return
     page.garbage += 1
     page.garbage_size += stored.size
+
+
+def _add_unreadable(page: Page, what: str, error: errors.Unavailable) -> None:
+    raise_outage(page.saver, error)
+    page.add("unreadable", what, error.text, error.advice or f"look at the disk of {page.saver.place()}")
 
 
 def _check_identity(page: Page) -> None:

@@ -17,7 +17,7 @@ from opstore_daemon.savers.examination import Irregularity
 from opstore_daemon.savers.object_store import failures
 from opstore_daemon.savers.object_store.keys import object_name
 from tests.daemon.savers.s3 import Storage, before
-from tests.support.fault_proxy import Fault, HttpProxy, every
+from tests.support.fault_proxy import Fault, HttpProxy, every, first
 from tests.support.figures import few
 from tests.support.garbage import WEEK, MovedClock, orphan, remove, trashed
 from tests.support.object_requests import Requests
@@ -402,6 +402,10 @@ def test_an_object_store_that_refuses_everything_is_one_finding_of_a_check(
             proxy.fault_for = every(1, refused, f"GET .*{broken}")
             found = server.store.fsck(read_data=True).findings
             assert [(each.kind, each.what) for each in found] == [("unreadable", digest_of(b"two"))]
+            # So is one list that can't be had about its part, and the others are still read.
+            proxy.fault_for = first(1, refused, "list-type")
+            found = server.store.fsck().findings
+            assert [(each.kind, each.what.partition(", ")[2]) for each in found] == [("unreadable", "part 00")]
             proxy.fault_for = every(1, refused)
             for read_data, checks in ((False, ["storage"]), (True, ["blobs", "storage"])):
                 found = server.store.fsck(read_data=read_data).findings
