@@ -201,7 +201,7 @@ def wrong_types(value: Any) -> list[Any]:
     return [{"a": 1}, [[]], True, -1, 1.5]
 
 
-NULLABLE = {"size", "until", "run", "exit_code"}
+NULLABLE = {"size", "until", "run", "exit_code", "blobs_total", "bytes_total"}  # only a check's first page has totals
 LEGAL = {"exit_code": -1, "duration": 1.5}  # numbers that these keys may have
 NULLABLE_IN_STATUS = {"host", "ops", "versions", "database_size", "blobs_size"}  # an earlier daemon has none of them
 
