@@ -8,6 +8,7 @@ from opstore_daemon.store.maintenance.collection import RunningCollection
 from opstore_daemon.store.places import IsCancelled, Places, check_client
 
 ANOTHER = "another collection is running"
+ENDING = 1.0  # seconds in which a collection ends whose client has gone: that client may already repeat its request
 
 
 class Collector:
@@ -23,14 +24,14 @@ class Collector:
         """Return a collection, to be iterated over and closed; it ends soon after `stop`.
 
         Raises CollectionRefused if the blobs may not be those of the database, CollectionHeld if another collection
-        runs or somebody relies on all blobs, TooManyReads for a dry run beside others, and Unavailable.
+        runs on or somebody relies on all blobs, TooManyReads for a dry run beside others, and Unavailable.
         """
         self._collectable.check_ownership()
         if dry_run:
             self._reads.enter(lambda: check_client(is_cancelled))
         else:
             self._collectable.check_readers()  # raises now, before anything is done
-            if not self._running.acquire(blocking=False):
+            if not self._running.acquire(timeout=ENDING):
                 raise errors.CollectionHeld(reason=ANOTHER)
         return RunningCollection(
             self._collectable,

@@ -281,6 +281,19 @@ def test_one_collection_runs_at_a_time(server: OpStoreServer) -> None:
     assert collect(server).garbage == 1
 
 
+def test_a_collection_that_ends_soon_is_waited_for(server: OpStoreServer) -> None:
+    """A client that lost the connection repeats its request while its first collection still ends."""
+    orphan(server)
+    results: list[int] = []
+    with closing(server.store.start_collection(0, purge=False, dry_run=False)) as running:
+        next(iter(running))
+        second = threading.Thread(target=lambda: results.append(collect(server).garbage))
+        second.start()
+        second.join(0.2)  # it waits, or has failed by then
+    second.join()
+    assert results == [1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("beside", ["cleaning up after a refused push", "another collection"])
 def test_a_collection_does_not_take_another_thread_of_the_daemon_for_a_backup(
