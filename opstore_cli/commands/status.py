@@ -113,10 +113,9 @@ def _garbage(session: Session, client: "OpStoreClient") -> dict[str, int | None]
     """
     try:
         found = client.collect_garbage(grace=0, dry_run=True)
-    except errors.StorageFailed as error:
-        session.out.warn(f"{error.text}; {error.advice}" if error.advice else error.text)
-        return {"garbage_size": None, "trash_size": None}
-    except errors.OpStoreError:
+    except errors.OpStoreError as error:
+        if isinstance(error, errors.StorageFailed):
+            session.out.warn(f"{error.text}; {error.advice}" if error.advice else error.text)
         return {"garbage_size": None, "trash_size": None}
     garbage = found.garbage_size + found.waiting_size + found.uploads_size + found.drafts_size
     # The trash of a dry run includes what would be moved there.

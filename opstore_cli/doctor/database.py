@@ -45,36 +45,32 @@ def schema(machine: Machine) -> Result | None:
     if not os.path.lexists(path):
         return _lost(machine, f"{path} does not exist")
     try:
-        ran = _read_schema(machine)
+        report, stderr = _read_schema(machine)
     except subprocess.TimeoutExpired:
         return problem(f"{path} was not read within {TIMEOUT:.0f} seconds", "look at the disk that it is on")
-    report = _CURRENT.fullmatch(ran.stdout.strip())
-    if ran.returncode != 0 or report is None:
-        reason = _reason(ran.stderr)
+    if report is None:
+        reason = _reason(stderr)
         return problem(f"{path} can't be read: {reason}", _advice(reason, path))
-    current, needed, release = report.groups()
-    if current == "none":
-        return _lost(machine, f"{path} is empty") or _compare(str(path), current, needed, release)
-    return _compare(str(path), current, needed, release)
+    lost = _lost(machine, f"{path} is empty") if report[1] == "none" else None
+    return lost or _compare(str(path), *report.groups())
 
 
 def _named(machine: Machine) -> Result:
     """Check the database that OPSTORE_DB names, whose URL may have a password."""
     name = "the database of OPSTORE_DB"
     try:
-        ran = _read_schema(machine)
+        report, stderr = _read_schema(machine)
     except subprocess.TimeoutExpired:
         return problem(f"{name} was not read within {TIMEOUT:.0f} seconds", "look at its server")
-    report = _CURRENT.fullmatch(ran.stdout.strip())
-    if ran.returncode != 0 or report is None:
-        hints = [line.removeprefix("hint: ") for line in ran.stderr.splitlines() if line.startswith("hint: ")]
-        return problem(f"{name} can't be used: {_reason(ran.stderr)}", (hints or ["correct OPSTORE_DB"])[0])
+    if report is None:
+        hints = [line.removeprefix("hint: ") for line in stderr.splitlines() if line.startswith("hint: ")]
+        return problem(f"{name} can't be used: {_reason(stderr)}", (hints or ["correct OPSTORE_DB"])[0])
     return _compare(name, *report.groups(), upgrade="")
 
 
-def _read_schema(machine: Machine) -> "subprocess.CompletedProcess[str]":
-    """Run `opstore db current`; raises TimeoutExpired."""
-    return subprocess.run(
+def _read_schema(machine: Machine) -> tuple[re.Match[str] | None, str]:
+    """Run `opstore db current`; return its report, None if it failed, and its stderr. Raises TimeoutExpired."""
+    ran = subprocess.run(
         [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
         env={**os.environ, "OPSTORE_HOME": str(machine.home)},
         cwd=machine.home if machine.home.is_dir() else "/",
@@ -85,6 +81,7 @@ def _read_schema(machine: Machine) -> "subprocess.CompletedProcess[str]":
         timeout=TIMEOUT,
         check=False,
     )
+    return (_CURRENT.fullmatch(ran.stdout.strip()) if ran.returncode == 0 else None), ran.stderr
 
 
 def _compare(name: str, current: str, needed: str, release: str | None, *, upgrade: str = ", after a backup") -> Result:

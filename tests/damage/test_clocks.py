@@ -17,7 +17,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
-from tests.support.figures import figures, some
+from tests.support.figures import few, figures
 from tests.support.new_version import new_version
 from tests.support.random_bytes import random_bytes
 from tests.support.servers import ADMIN_TOKEN, open_server
@@ -71,7 +71,7 @@ JUMPS: dict[str, Jump] = {
 }
 
 
-@pytest.fixture(params=some("anywhere", *(name for name in JUMPS if name != "anywhere")))  # which has all others
+@pytest.fixture(params=few(1, ["anywhere", *(name for name in JUMPS if name != "anywhere")]))  # which has all others
 def jump(request: pytest.FixtureRequest) -> Jump:
     return JUMPS[request.param]
 

@@ -12,11 +12,6 @@ def figures(full: int, small: int | None = None) -> list[ParameterSet]:
     return [pytest.param(small or full // 10, id="part"), pytest.param(full, id="full", marks=pytest.mark.slow)]
 
 
-def some(fast: str, *others: str) -> list[ParameterSet]:
-    """Return the parameters of a test, of which all but the first are slow."""
-    return [pytest.param(fast), *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
-
-
 def few(count: int, cases: Iterable[Any]) -> list[ParameterSet]:
     """Return the parameters of a test, tuples if it has several names, of which all but the first `count` are slow."""
     return [_parameter(case, is_slow=at >= count) for at, case in enumerate(cases)]

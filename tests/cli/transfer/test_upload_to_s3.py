@@ -15,7 +15,7 @@ from opstore_daemon.savers import S3Saver
 from opstore_daemon.savers.object_store import buffers
 from tests.support.balanced_client import BadGateway, BalancedClient
 from tests.support.daemons import Fleet, servers_of
-from tests.support.figures import some
+from tests.support.figures import few
 from tests.support.object_requests import Requests
 from tests.support.object_store import Bucket
 from tests.support.random_bytes import random_bytes
@@ -25,7 +25,7 @@ MIB = 1 << 20
 DATA = random_bytes(3 * PIECE + 4321)
 
 
-@pytest.fixture(params=some("sqlite", "postgresql"))
+@pytest.fixture(params=few(1, ["sqlite", "postgresql"]))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":

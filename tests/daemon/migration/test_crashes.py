@@ -23,7 +23,7 @@ from opstore_daemon.savers import FileSaver
 from tests.daemon.backup.test_crashes import ALL_OR_SOME, ERRORS, interrupted
 from tests.daemon.migration.test_moving import needed
 from tests.support.faults import Crash
-from tests.support.figures import few, some
+from tests.support.figures import few
 from tests.support.moves import StorePlace
 
 # What the migration does, in this order, and how often it has done so when it is interrupted.
@@ -110,7 +110,7 @@ def test_an_unfinished_move_of_the_blobs_alone_keeps_daemons_from_them_only(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", some("crash", "failure"))
+@pytest.mark.parametrize("kind", few(1, ["crash", "failure"]))
 @pytest.mark.parametrize("every", ALL_OR_SOME)
 def test_a_crash_or_a_failure_of_any_call_is_completed_by_the_same_command(
     source: StorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, kind: str
@@ -164,7 +164,7 @@ def dies(*args, **options):
 setattr(where, name, dies)
 migrate(config.load({"OPSTORE_HOME": home}), to_db, to_saver, lambda line: None)
 """
-KILLS = some("among the rows", "among the blobs", "before the rows are verified", "before the marker goes")
+KILLS = few(1, ["among the rows", "among the blobs", "before the rows are verified", "before the marker goes"])
 
 
 def killed(source: StorePlace, target: StorePlace, where: Any, name: str, after: int) -> None:

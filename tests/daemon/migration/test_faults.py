@@ -10,7 +10,7 @@ from opstore_daemon.metadata import row_copy
 from opstore_daemon.protocol import errors
 from tests.daemon.migration.test_moving import empty_place, needed
 from tests.support.fault_proxy import Fault, HttpProxy, TcpProxy, every, share
-from tests.support.figures import figures, some
+from tests.support.figures import few, figures
 from tests.support.moves import StorePlace
 from tests.support.object_store import Bucket
 from tests.support.postgres import Postgres
@@ -63,7 +63,7 @@ def is_unfinished(place: StorePlace) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("status", some("403 Forbidden", "503 Slow Down"))
+@pytest.mark.parametrize("status", few(1, ["403 Forbidden", "503 Slow Down"]))
 def test_an_object_store_that_takes_nothing_more_is_reported_and_the_same_command_resumes(
     source: StorePlace, target: StorePlace, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_connection_to_postgresql_that_is_cut_anywhere_is_an_error_of_ours_and
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", some("COMMIT\0", "DROP TABLE", "CREATE TABLE"))
+@pytest.mark.parametrize("words", few(1, ["COMMIT\0", "DROP TABLE", "CREATE TABLE"]))
 def test_a_commit_whose_response_is_lost_is_found_by_the_next_run(
     source: StorePlace, target: StorePlace, postgres: Postgres, postgres_url: str, words: str
 ) -> None:

@@ -18,7 +18,7 @@ from opstore_daemon.store.object_records import DatabaseObjectRecords
 from tests.daemon.migration.test_crashes import STEPS, failing, killed
 from tests.daemon.migration.test_moving import empty_place, needed
 from tests.support.faults import Crash
-from tests.support.figures import some
+from tests.support.figures import few
 from tests.support.moves import StorePlace, instant
 from tests.support.object_store import Bucket, ObjectStore
 
@@ -66,7 +66,7 @@ def test_a_store_moves_to_postgresql_and_an_object_store_and_back(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "step", some("among the blobs", "before the first blob", "before the end", "before the marker goes")
+    "step", few(1, ["among the blobs", "before the first blob", "before the end", "before the marker goes"])
 )
 def test_a_crash_is_completed_in_an_object_store(
     source: StorePlace, objects: StorePlace, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, step: str
@@ -165,7 +165,7 @@ def test_the_database_alone_moves_with_the_records_of_its_objects(
         writer.close()
 
 
-@pytest.mark.parametrize("content", some("an object", "another store", "a finished migration"))
+@pytest.mark.parametrize("content", few(1, ["an object", "another store", "a finished migration"]))
 def test_a_bucket_with_content_is_refused(
     source: StorePlace, objects: StorePlace, bucket: Bucket, tmp_path: Path, content: str
 ) -> None:
@@ -245,7 +245,7 @@ def test_a_migration_to_an_object_store_that_was_killed_is_resumed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", some("copying 7 blobs", "copying 93 rows", "verifying 7 blobs"))
+@pytest.mark.parametrize("at", few(1, ["copying 7 blobs", "copying 93 rows", "verifying 7 blobs"]))
 def test_a_migration_that_another_one_overtakes_touches_nothing_any_more(
     source: StorePlace, objects: StorePlace, tmp_path: Path, at: str
 ) -> None:

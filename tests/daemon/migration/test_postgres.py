@@ -14,7 +14,7 @@ from opstore_daemon.protocol import errors
 from tests.daemon.migration.test_crashes import STEPS, failing
 from tests.daemon.migration.test_moving import empty_place, needed
 from tests.support.faults import Crash
-from tests.support.figures import some
+from tests.support.figures import few
 from tests.support.moves import StorePlace, instant
 
 
@@ -95,7 +95,7 @@ def test_values_at_the_limits_are_the_same(source: StorePlace, server_place: Sto
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "step", some("among the rows", "before the marker", "after the last row", "before the marker goes")
+    "step", few(1, ["among the rows", "before the marker", "after the last row", "before the marker goes"])
 )
 def test_a_crash_is_completed_in_postgresql(
     source: StorePlace, server_place: StorePlace, monkeypatch: pytest.MonkeyPatch, step: str

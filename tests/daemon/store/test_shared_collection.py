@@ -15,7 +15,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import S3Saver
 from opstore_daemon.savers.conformance.common import all_at_once
 from tests.support.daemons import daemons, servers_of
-from tests.support.figures import few, some
+from tests.support.figures import few
 from tests.support.garbage import orphan, remove
 from tests.support.object_store import Bucket
 from tests.support.shared_saver import SharedStore
@@ -167,7 +167,7 @@ def on_s3(bucket: Bucket, store_url: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", some("servers", "on_s3"))
+@pytest.mark.parametrize("kind", few(1, ["servers", "on_s3"]))
 def test_two_daemons_that_push_remove_and_collect_the_same_bytes_lose_nothing(
     request: pytest.FixtureRequest, kind: str
 ) -> None:

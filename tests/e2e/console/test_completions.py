@@ -16,7 +16,7 @@ import pytest
 from opstore_cli.console import time_limit
 from opstore_cli.console.application import COMMANDS, COMPLETE_VARIABLE
 from opstore_cli.console.shell_scripts import SHELLS, script
-from tests.support.figures import some
+from tests.support.figures import few
 from tests.support.machines import Machine, a_machine
 from tests.support.markdown import ROOT
 from tests.support.terminal import Terminal
@@ -131,7 +131,7 @@ OFFERED = {
 }
 
 
-@pytest.mark.parametrize("shell", some(*SHELLS), indirect=True)
+@pytest.mark.parametrize("shell", few(1, SHELLS), indirect=True)
 @pytest.mark.parametrize("completed", [OF_THE_SHELL, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["few", "all"])
 def test_tab_completes_the_line(stocked: Machine, shell: str, completed: dict[str, str]) -> None:
     with Prompt(shell, stocked) as prompt:
@@ -140,7 +140,7 @@ def test_tab_completes_the_line(stocked: Machine, shell: str, completed: dict[st
             prompt.erase()
 
 
-@pytest.mark.parametrize("shell", some(*SHELLS), indirect=True)
+@pytest.mark.parametrize("shell", few(1, SHELLS), indirect=True)
 def test_repeated_tabs_list_the_candidates(stocked: Machine, shell: str) -> None:
     op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens the common prefix
     with Prompt(shell, stocked) as prompt:
